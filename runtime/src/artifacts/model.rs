@@ -118,9 +118,7 @@ impl FromStr for RelationType {
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| {
-                format!(
-                    "unknown relation type {name:?}: use extends, relates-to or built-using"
-                )
+                format!("unknown relation type {name:?}: use extends, relates-to or built-using")
             })
     }
 }

@@ -1,0 +1,1 @@
+//! What the author of a task imports: task traits, data models, Debian file formats, a test kit.
