@@ -212,12 +212,12 @@ macro_rules! __default {
 #[macro_export]
 macro_rules! choices {
     ($(#[doc = $doc:literal])* pub enum $name:ident { $($body:tt)* }) => {
-        $crate::choices!(@ "type_error.enum" $(#[doc = $doc])* $name { $($body)* });
+        $crate::choices!(@ false $(#[doc = $doc])* $name { $($body)* });
     };
     ($(#[doc = $doc:literal])* pub literal $name:ident { $($body:tt)* }) => {
-        $crate::choices!(@ "value_error.const" $(#[doc = $doc])* $name { $($body)* });
+        $crate::choices!(@ true $(#[doc = $doc])* $name { $($body)* });
     };
-    (@ $kind:literal $(#[doc = $doc:literal])* $name:ident {
+    (@ $is_literal:literal $(#[doc = $doc:literal])* $name:ident {
         $($(#[doc = $choice_doc:literal])* $choice:ident = $word:literal),* $(,)?
     }) => {
         $(#[doc = $doc])*
@@ -249,7 +249,7 @@ macro_rules! choices {
                 value: &$crate::model::__private::Value,
                 report: &mut $crate::model::Report,
             ) -> Option<Self> {
-                let index = $crate::model::__private::read_choice(value, Self::WORDS, $kind, report)?;
+                let index = $crate::model::__private::read_choice(value, Self::WORDS, $is_literal, report)?;
                 Some(Self::ALL[index])
             }
 

@@ -9,15 +9,21 @@ mod choice;
 pub mod coercion;
 mod field;
 mod macros;
+mod maintainer;
 mod object;
 mod rules;
 mod schema;
+mod timestamp;
+mod url;
 mod violation;
 
 pub use field::{Dictionary, FieldRule, FieldType, read};
+pub use maintainer::Maintainer;
 pub use object::Model;
 pub use rules::{at_least, at_most, distinct, items, min_items};
 pub use schema::{Definitions, Description};
+pub use timestamp::Timestamp;
+pub use url::{FileUrl, Url};
 pub use violation::{PathPart, Refusal, Report, Violation, WHOLE};
 
 /// What the macros write; nobody else's.
