@@ -1,1 +1,4 @@
 //! What the author of a task imports: task traits, data models, Debian file formats, a test kit.
+
+pub mod model;
+pub mod prelude;

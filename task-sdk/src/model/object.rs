@@ -1,0 +1,113 @@
+//! Objects with named fields: what the [`model!`](crate::model!) macro writes, and what it shares between models.
+
+use super::coercion;
+use super::field::FieldType;
+use super::schema::{self, Definitions, Description};
+use super::violation::{Refusal, Report, Violation};
+use serde_json::{Map, Value};
+
+/// An object with named fields that are checked; made by [`model!`](crate::model!).
+pub trait Model: Sized {
+    /// The fields that were valid, for rules about the object as a whole: a faulty field is `None`.
+    type Partial;
+
+    /// The documentation of the model.
+    const DOC: &'static str;
+
+    /// Reads the fields and applies the rules; unknown keys are the caller's business.
+    fn read_fields(map: &Map<String, Value>, report: &mut Report) -> Option<Self>;
+
+    /// Whether the model has this key.
+    fn has_key(key: &str) -> bool;
+
+    /// Writes the fields in normal form.
+    fn write_fields(&self, map: &mut Map<String, Value>);
+
+    /// Describes the fields.
+    fn describe(description: &mut Description<'_>);
+
+    /// Reads a whole document; gives every violation, not only the first.
+    fn parse(value: &Value) -> Result<Self, Vec<Violation>> {
+        let mut report = Report::default();
+        read_object(value, &mut report).ok_or_else(|| report.into_violations())
+    }
+
+    /// The normal form: every default present, keys as they are on the wire.
+    fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        self.write_fields(&mut map);
+        Value::Object(map)
+    }
+
+    /// JSON Schema (draft 2020-12) of the normal form.
+    fn json_schema() -> Value {
+        schema::document::<Self>()
+    }
+}
+
+/// Reads an object that must have no other keys than the model's.
+pub fn read_object<M: Model>(value: &Value, report: &mut Report) -> Option<M> {
+    let mark = report.mark();
+    let map = match coercion::object(value) {
+        Ok(entries) if entries.keys_are_text => entries.map,
+        Ok(_) => {
+            report.refuse("type_error", "a key is not text: give keys as strings");
+            return None;
+        }
+        Err(refusal) => {
+            report.add(refusal);
+            return None;
+        }
+    };
+    let model = M::read_fields(&map, report);
+    refuse_unknown_keys(&map, M::has_key, report);
+    model.filter(|_| report.mark() == mark)
+}
+
+fn refuse_unknown_keys(map: &Map<String, Value>, is_known: fn(&str) -> bool, report: &mut Report) {
+    for key in map.keys().filter(|key| !is_known(key)) {
+        report.enter_key(key);
+        report.refuse(
+            "value_error.extra",
+            "unknown key: remove it, or correct its spelling",
+        );
+        report.leave();
+    }
+}
+
+/// Reads the fields of a model that lends them to another.
+pub fn read_part<M: Model>(map: &Map<String, Value>, report: &mut Report) -> Option<M> {
+    M::read_fields(map, report)
+}
+
+/// Lets a model look at its keys before they are read: it gives back the keys to read, or its refusal ends the reading.
+pub fn apply_before(
+    before: impl FnOnce(&Map<String, Value>) -> Result<Map<String, Value>, Refusal>,
+    map: &Map<String, Value>,
+    report: &mut Report,
+) -> Option<Map<String, Value>> {
+    before(map)
+        .map_err(|refusal| report.add_whole(refusal))
+        .ok()
+}
+
+/// Applies a rule about a whole model.
+pub fn apply_rule<P>(
+    rule: impl FnOnce(&P) -> Result<(), Refusal>,
+    partial: &P,
+    report: &mut Report,
+) {
+    if let Err(refusal) = rule(partial) {
+        report.add_whole(refusal);
+    }
+}
+
+/// The schema of a model as the type of a field.
+pub fn field_schema<M: Model>(definitions: &mut Definitions) -> Value {
+    Value::Object(schema::object::<M>(definitions))
+}
+
+/// Writes a field in normal form.
+pub fn write_key<T: FieldType>(map: &mut Map<String, Value>, key: &str, value: &T) {
+    map.insert(key.to_owned(), value.to_json());
+}
