@@ -3,4 +3,6 @@
 //! Rooms, from the door inwards: `cli` → `scheduler` → `lifecycle` → `host` → `executor`, `artifacts`; `component` knows none of them.
 
 pub mod artifacts;
+pub mod component;
 pub mod executor;
+pub mod host;

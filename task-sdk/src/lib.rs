@@ -1,6 +1,45 @@
 //! What the author of a task imports: task traits, data models, Debian file formats, a test kit.
+//!
+//! A task is a struct that implements [`Task`] and [`ExternalTask`], and one line, [`register_task!`]. On
+//! `wasm32-unknown-unknown` that makes a component; natively it is a plain Rust library whose logic `cargo test` runs against
+//! the scripted world of [`testing`].
 
+pub mod artifacts;
 pub mod debian;
 pub mod model;
 pub mod prelude;
+pub mod repositories;
 pub mod shell;
+
+#[doc(hidden)]
+pub mod bindings;
+mod command;
+#[cfg(target_arch = "wasm32")]
+mod component;
+mod core;
+mod database;
+mod exchange;
+mod executor;
+mod external_task;
+mod failure;
+mod files;
+mod host;
+pub mod lookups;
+mod register;
+mod run_command_task;
+mod task;
+pub mod task_data;
+mod task_with_executor;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+pub mod worker_metadata;
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub use component::Component;
+
+/// What the macros write; nobody else's.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::external_task::Running;
+}

@@ -1,0 +1,137 @@
+//! What one component instance may use, and how a limit that it reaches is told.
+
+use super::engine::Running;
+use std::time::Duration;
+use wasmtime::ResourceLimiter;
+
+/// How often the engine looks whether a guest has used up its time.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Limits of one instance.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of linear memory.
+    pub memory: usize,
+    /// Elements of tables.
+    pub table_elements: usize,
+    /// Host resources (directories, files, instances…) held at one time.
+    pub handles: usize,
+    /// Time that guest code may take in one call. Time in host calls does not count.
+    pub cpu: Duration,
+}
+
+impl Limits {
+    /// For answers that a scheduler waits for.
+    pub const SCHEDULING: Self = Self {
+        memory: 64 << 20,
+        table_elements: 20_000,
+        handles: 100,
+        cpu: Duration::from_secs(5),
+    };
+
+    /// For a run, where a guest reads logs and archives.
+    pub const EXECUTION: Self = Self {
+        memory: 256 << 20,
+        table_elements: 20_000,
+        handles: 10_000,
+        cpu: Duration::from_secs(300),
+    };
+}
+
+/// A limit that an instance has reached. The instance is ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitReached {
+    /// It wanted more memory.
+    #[error("it wants {wanted} bytes of memory where {allowed} are allowed")]
+    Memory {
+        /// Bytes it wanted to have in all.
+        wanted: usize,
+        /// Bytes it may have.
+        allowed: usize,
+    },
+    /// It wanted a larger table.
+    #[error("it wants a table of {wanted} elements where {allowed} are allowed")]
+    Table {
+        /// Elements it wanted to have in all.
+        wanted: usize,
+        /// Elements it may have.
+        allowed: usize,
+    },
+    /// It computed for too long without an answer.
+    #[error("it has computed for {0:?} without an answer")]
+    Cpu(Duration),
+    /// It called itself too deeply.
+    #[error("it has used up its stack: calls go too deep")]
+    Stack,
+}
+
+/// Measures one instance against its limits.
+pub struct Meter {
+    memory: usize,
+    table_elements: usize,
+    cpu: Duration,
+    ticks_left: u32,
+    _running: Running,
+}
+
+/// State of a store that has a meter.
+pub trait Metered: 'static {
+    /// The meter.
+    fn meter(&mut self) -> &mut Meter;
+}
+
+impl Meter {
+    pub(super) fn new(limits: &Limits, running: Running) -> Self {
+        let mut meter = Self {
+            memory: limits.memory,
+            table_elements: limits.table_elements,
+            cpu: limits.cpu,
+            ticks_left: 0,
+            _running: running,
+        };
+        meter.begin_call();
+        meter
+    }
+
+    /// Gives the next call its full time.
+    pub fn begin_call(&mut self) {
+        let ticks = self.cpu.as_millis() / TICK.as_millis();
+        self.ticks_left = u32::try_from(ticks).unwrap_or(u32::MAX);
+    }
+
+    pub(super) fn spend_tick(&mut self) -> Result<(), LimitReached> {
+        self.ticks_left = self
+            .ticks_left
+            .checked_sub(1)
+            .ok_or(LimitReached::Cpu(self.cpu))?;
+        Ok(())
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        wanted: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if wanted > self.memory {
+            let allowed = self.memory;
+            return Err(LimitReached::Memory { wanted, allowed }.into());
+        }
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        wanted: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if wanted > self.table_elements {
+            let allowed = self.table_elements;
+            return Err(LimitReached::Table { wanted, allowed }.into());
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,15 @@
+//! Components as such: compiling, caching, finding and limiting them. Knows nothing of tasks' imports or of running them.
+
+mod cache;
+mod engine;
+mod inspect;
+mod limits;
+mod native_code;
+mod registry;
+
+pub use cache::{CacheError, ComponentCache};
+pub use engine::{Engine, EngineError};
+pub(crate) use engine::limit_reached;
+pub use inspect::{Import, Interface, inspect};
+pub use limits::{LimitReached, Limits, Meter, Metered};
+pub use registry::{LoadedComponent, Registry, RegistryError};

@@ -1,0 +1,175 @@
+//! Finding tasks: every `NAME.wasm` in the task directories is the task NAME.
+
+use super::cache::{CacheError, ComponentCache};
+use super::engine::Engine;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use wasmtime::component::Component;
+
+/// Why a task cannot be found or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// A directory cannot be read.
+    #[error("task directory {path}: {error}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Two files claim the same name.
+    #[error("task {name}: found twice, as {first} and as {second}; remove one of them")]
+    Duplicate {
+        /// The task's name.
+        name: String,
+        /// The first file.
+        first: PathBuf,
+        /// The second file.
+        second: PathBuf,
+    },
+    /// No file has this name.
+    #[error("unknown task {name:?}: {hint}")]
+    Unknown {
+        /// The name as given.
+        name: String,
+        /// The nearest name, or where tasks are looked for.
+        hint: String,
+    },
+    /// The file is no usable component.
+    #[error(transparent)]
+    Component(#[from] CacheError),
+}
+
+/// The tasks of some directories.
+pub struct Registry {
+    engine: Engine,
+    cache: ComponentCache,
+    directories: Vec<PathBuf>,
+    tasks: BTreeMap<String, PathBuf>,
+}
+
+/// A component that is ready to be instantiated.
+#[derive(Clone)]
+pub struct LoadedComponent {
+    /// Name of the task, as its file has it.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The compiled component.
+    pub component: Component,
+}
+
+impl Registry {
+    /// Looks through the directories; a directory that does not exist is empty. Nothing is loaded yet.
+    pub fn open(
+        engine: Engine,
+        cache: ComponentCache,
+        directories: &[PathBuf],
+    ) -> Result<Self, RegistryError> {
+        let mut tasks = BTreeMap::new();
+        for directory in directories {
+            for path in components_in(directory)? {
+                let Some(name) = task_name(&path) else {
+                    continue;
+                };
+                if let Some(first) = tasks.insert(name.clone(), path.clone()) {
+                    let second = path;
+                    return Err(RegistryError::Duplicate { name, first, second });
+                }
+            }
+        }
+        Ok(Self {
+            engine,
+            cache,
+            directories: directories.to_owned(),
+            tasks,
+        })
+    }
+
+    /// The engine that runs the tasks.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Names and files of all tasks, ordered by name.
+    pub fn tasks(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.tasks
+            .iter()
+            .map(|(name, path)| (name.as_str(), path.as_path()))
+    }
+
+    /// Loads a task by its name, in which upper and lower case are the same.
+    pub fn load(&self, name: &str) -> Result<LoadedComponent, RegistryError> {
+        let Some((name, path)) = self.tasks.get_key_value(&name.to_lowercase()) else {
+            return Err(RegistryError::Unknown {
+                name: name.to_owned(),
+                hint: self.hint(name),
+            });
+        };
+        Ok(LoadedComponent {
+            name: name.clone(),
+            path: path.clone(),
+            component: self.cache.load(&self.engine, path)?,
+        })
+    }
+
+    /// Compiles every task ahead of its use. The names of those for which there was something to do.
+    pub fn compile(&self) -> Result<Vec<&str>, RegistryError> {
+        let mut compiled = Vec::new();
+        for (name, path) in self.tasks() {
+            if self.cache.compile(&self.engine, path)? {
+                compiled.push(name);
+            }
+        }
+        Ok(compiled)
+    }
+
+    fn hint(&self, wanted: &str) -> String {
+        let nearest = self
+            .tasks
+            .keys()
+            .map(|name| (strsim::damerau_levenshtein(name, &wanted.to_lowercase()), name))
+            .min();
+        match nearest {
+            Some((distance, name)) if distance <= 3.max(name.len() / 3) => {
+                format!("did you mean {name:?}? `task-runtime list` shows all")
+            }
+            Some(_) => "`task-runtime list` shows all tasks".to_owned(),
+            None => {
+                let looked: Vec<_> = self
+                    .directories
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                format!(
+                    "no task was found in {}; build them with `make tasks`, or name their directory with --tasks",
+                    looked.join(", ")
+                )
+            }
+        }
+    }
+}
+
+fn components_in(directory: &Path) -> Result<Vec<PathBuf>, RegistryError> {
+    let failed = |error| RegistryError::Directory {
+        path: directory.to_owned(),
+        error,
+    };
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn task_name(path: &Path) -> Option<String> {
+    Some(path.file_stem()?.to_str()?.to_lowercase())
+}

@@ -1,0 +1,160 @@
+//! `commands`: running a program on the host, or (for [`executor`](super::executor)) in an instance, with its output where it belongs.
+
+use super::bindings::debusine::task::commands::{self, Command, Exit as WitExit, Outcome, Output};
+use super::command_log::{self, CommandLog, Place};
+use super::files::DirectoryHandle;
+use super::sinks::{self, Collected};
+use super::{Fault, HostState, Powers};
+use crate::executor::{self, Commands, Exit, Sink, Stderr};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::time::Duration;
+use wasmtime::component::Resource;
+
+/// The most bytes of output that go back to a component.
+const LARGEST_RETURN: u32 = 16 << 20;
+
+/// Runs a component's command at a place.
+pub(super) async fn run(
+    place: Place,
+    commands: &dyn Commands,
+    command: Command,
+    files: &DirectoryHandle,
+    powers: &Powers,
+) -> Result<Outcome, Fault> {
+    let collected = Collected::default();
+    let prepared = prepare(place, &command, files, powers, &collected)?;
+    let exit = commands.run(prepared, &powers.abort).await?;
+    finish(place, &command, files, powers, exit)?;
+    Ok(Outcome {
+        exit: exit.into(),
+        output: collected.take(),
+    })
+}
+
+fn prepare(
+    place: Place,
+    command: &Command,
+    files: &DirectoryHandle,
+    powers: &Powers,
+    collected: &Collected,
+) -> Result<executor::Command, Fault> {
+    let (stdout, stderr) = outputs(place, command, files, powers, collected)?;
+    let input = command.input.as_deref();
+    Ok(executor::Command {
+        arguments: command.arguments.iter().map(OsString::from).collect(),
+        directory: (place == Place::Host).then(|| files.location().to_owned()),
+        environment: environment(place, command.environment.as_deref()),
+        as_root: command.as_root,
+        stdin: input.map(|name| files.open_file(name)).transpose()?,
+        stdout,
+        stderr,
+        timeout: command
+            .timeout_seconds
+            .map(|seconds| Duration::from_secs(seconds.into())),
+    })
+}
+
+fn outputs(
+    place: Place,
+    command: &Command,
+    files: &DirectoryHandle,
+    powers: &Powers,
+    collected: &Collected,
+) -> Result<(Option<Sink>, Stderr), Fault> {
+    let logs = &*powers.logs;
+    let command_log = |capture| CommandLog { logs, capture, place };
+    Ok(match &command.output {
+        Output::CommandLog => {
+            let log = command_log(None).begin(&command.arguments)?;
+            (Some(log), Stderr::WithStdout)
+        }
+        Output::Capture(name) => {
+            let captured = files.create_file(name, 0o644)?;
+            let log = command_log(Some(name)).begin(&command.arguments)?;
+            (Some(sinks::sink(captured)), Stderr::To(log))
+        }
+        Output::Log(name) => {
+            let begin = command_log::begin_plain(&command.arguments);
+            let log = logs
+                .append(name, &begin)
+                .and_then(|()| logs.sink(name))
+                .map_err(|error| Fault::io(name, &error))?;
+            (Some(log), Stderr::WithStdout)
+        }
+        Output::File(name) => {
+            let file = files.create_file(name, 0o644)?;
+            (Some(sinks::sink(file)), Stderr::Discard)
+        }
+        Output::Return(limit) => {
+            let limit = (*limit).min(LARGEST_RETURN) as usize;
+            (Some(collected.sink(limit)), Stderr::Discard)
+        }
+        Output::Discard => (None, Stderr::Discard),
+    })
+}
+
+fn finish(
+    place: Place,
+    command: &Command,
+    files: &DirectoryHandle,
+    powers: &Powers,
+    exit: Exit,
+) -> Result<(), Fault> {
+    let logs = &*powers.logs;
+    let command_log = |capture| CommandLog { logs, capture, place };
+    match &command.output {
+        Output::CommandLog => command_log(None).end(exit, files),
+        Output::Capture(name) => command_log(Some(name)).end(exit, files),
+        Output::Log(name) => logs
+            .append(name, &command_log::end_plain(exit))
+            .map_err(|error| Fault::io(name, &error)),
+        Output::File(_) | Output::Return(_) | Output::Discard => Ok(()),
+    }
+}
+
+/// The environment of the place with the component's variables; none if it has none of its own.
+fn environment(
+    place: Place,
+    additions: Option<&[(String, String)]>,
+) -> Option<BTreeMap<OsString, OsString>> {
+    let additions = additions?
+        .iter()
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let mut environment: BTreeMap<OsString, OsString> = match place {
+        Place::Host => std::env::vars_os().collect(),
+        Place::Instance => executor::default_environment(),
+    };
+    environment.extend(additions);
+    Some(environment)
+}
+
+impl From<Exit> for WitExit {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Exited(status) => Self::Exited(status),
+            Exit::Signalled(signal) => Self::Signalled(signal),
+            Exit::TimedOut => Self::TimedOut,
+            Exit::Aborted => Self::Aborted,
+            Exit::OutOfMemory => Self::OutOfMemory,
+        }
+    }
+}
+
+impl commands::Host for HostState {
+    async fn run_on_host(
+        &mut self,
+        command: Command,
+        files: Resource<DirectoryHandle>,
+    ) -> Result<Outcome, Fault> {
+        if command.as_root {
+            return Err(Fault::new(
+                "command",
+                "a command on the host cannot run as root; run it in an instance",
+            ));
+        }
+        let files = self.directory(&files)?;
+        let powers = self.powers()?.clone();
+        run(Place::Host, &*powers.commands, command, &files, &powers).await
+    }
+}

@@ -1,0 +1,86 @@
+//! `host-facts`: what a task may know of the machine.
+
+use super::HostState;
+use super::bindings::debusine::task::host_facts;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// Variables of the worker's environment that tasks may see.
+pub const VISIBLE_VARIABLES: [&str; 2] = ["PATH", "DEB_BUILD_OPTIONS"];
+
+/// What is known of the machine on which tasks run.
+pub trait Facts: Send + Sync {
+    /// Whether a program of this name is in the `PATH`.
+    fn command_available(&self, name: &str) -> bool;
+
+    /// The machine's Debian architecture, e.g. `amd64`.
+    fn architecture(&self) -> Option<String>;
+
+    /// A variable of the environment.
+    fn environment_variable(&self, name: &str) -> Option<String>;
+
+    /// Whether `/etc/resolv.conf` is a file.
+    fn has_resolv_conf(&self) -> bool;
+}
+
+/// This machine.
+#[derive(Debug, Default)]
+pub struct Machine {
+    architecture: OnceLock<Option<String>>,
+}
+
+impl Facts for Machine {
+    fn command_available(&self, name: &str) -> bool {
+        let is_program = |path: &Path| {
+            path.metadata()
+                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        };
+        std::env::var_os("PATH").is_some_and(|path| {
+            std::env::split_paths(&path).any(|directory| is_program(&directory.join(name)))
+        })
+    }
+
+    fn architecture(&self) -> Option<String> {
+        self.architecture
+            .get_or_init(|| {
+                let output = std::process::Command::new("dpkg")
+                    .arg("--print-architecture")
+                    .output()
+                    .ok()
+                    .filter(|output| output.status.success())?;
+                Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+            })
+            .clone()
+    }
+
+    fn environment_variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn has_resolv_conf(&self) -> bool {
+        Path::new("/etc/resolv.conf").is_file()
+    }
+}
+
+impl host_facts::Host for HostState {
+    async fn command_available(&mut self, name: String) -> wasmtime::Result<bool> {
+        let is_plain = !name.is_empty() && !name.contains(['/', '\0']);
+        Ok(is_plain && self.facts.command_available(&name))
+    }
+
+    async fn architecture(&mut self) -> wasmtime::Result<Option<String>> {
+        Ok(self.facts.architecture())
+    }
+
+    async fn environment_variable(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        if !VISIBLE_VARIABLES.contains(&name.as_str()) {
+            return Ok(None);
+        }
+        Ok(self.facts.environment_variable(&name))
+    }
+
+    async fn has_resolv_conf(&mut self) -> wasmtime::Result<bool> {
+        Ok(self.facts.has_resolv_conf())
+    }
+}

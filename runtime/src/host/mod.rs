@@ -1,0 +1,36 @@
+//! What a component can reach: one file per WIT interface, each a thin layer over a trait that tests implement too.
+//!
+//! Nothing here decides what is granted: a power is there because its handle was constructed or its import linked ([`linker`]).
+
+pub mod bindings;
+pub mod executor;
+pub mod files;
+pub mod http;
+pub mod logs;
+pub mod task_database;
+
+mod abort;
+mod archive;
+mod artifacts;
+mod clock;
+mod command_log;
+mod commands;
+mod facts;
+mod fault;
+mod instance;
+mod journal;
+mod linker;
+mod sinks;
+mod state;
+
+pub use executor::{Executors, PreparedImage};
+pub use facts::{Facts, Machine};
+pub use fault::{Failure, Fault, LookupFault};
+pub use http::{Downloads, FetchError, WebDownloads};
+pub use instance::{
+    CallError, CallErrorReason, Description, DynamicDataError, PathPart, PlannedCommand, TaskComponent,
+    TaskConfigError, TaskInstance, Violation, Workspace,
+};
+pub use linker::{Linkers, Purpose, objections};
+pub use logs::TaskLogs;
+pub use state::{HostState, Powers, RunRecord};

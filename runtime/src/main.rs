@@ -1,0 +1,3 @@
+//! The command `task-runtime`.
+
+fn main() {}
