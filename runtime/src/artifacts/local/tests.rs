@@ -1,0 +1,4 @@
+//! What the local store promises.
+
+mod basics;
+mod fixture;
