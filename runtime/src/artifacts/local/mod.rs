@@ -11,21 +11,32 @@
 //! ```
 
 mod blobs;
+mod collections;
+mod dict_lookups;
 mod digest;
+mod environments;
 mod export;
 mod failure;
 mod integers;
+mod lookups;
 mod moment;
+mod owner;
 mod paths;
 mod records;
 mod relations;
 mod schema;
+mod settings;
+mod verify;
+mod work_requests;
 
 #[cfg(test)]
 mod tests;
 
+pub use environments::{Environment, EnvironmentFormat, EnvironmentVariables};
 pub use export::Overwrite;
 pub use records::{ArtifactFilter, StoredArtifact};
+pub use verify::{Problem, VerifyProgress, VerifyReport};
+pub use work_requests::{NewWorkRequest, WorkRequest, WorkRequestResult, WorkRequestStatus};
 
 use super::{Artifact, ArtifactId, ArtifactStore, NewArtifact, Relation, StoreError};
 use async_trait::async_trait;
@@ -33,6 +44,7 @@ use blobs::{Blobs, Reception, create_directory, read_directory};
 use digest::{Copied, copy};
 use failure::{Failure, Outcome};
 use nix::fcntl::{Flock, FlockArg};
+use owner::Owner;
 use relations::End;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::fs::File;
@@ -56,6 +68,8 @@ struct Inner {
     path: PathBuf,
     database: Mutex<Connection>,
     blobs: Blobs,
+    /// Made when the first work request is started.
+    owner: Mutex<Option<Owner>>,
     validator: Validator,
 }
 
@@ -200,9 +214,11 @@ impl Inner {
             path: path.to_owned(),
             database: Mutex::new(database),
             blobs: Blobs::open(path)?,
+            owner: Mutex::new(None),
             validator,
         };
         store.sweep()?;
+        store.abort_orphans()?;
         Ok(store)
     }
 
@@ -264,6 +280,7 @@ impl Inner {
             names
                 .iter()
                 .try_for_each(|name| records::add_name(rows, id, name))?;
+            environments::add_fresh(rows, id, &artifact.category, &artifact.data)?;
             Ok(id)
         })
     }
