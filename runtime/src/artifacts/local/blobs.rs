@@ -125,7 +125,12 @@ impl Reception<'_> {
             .rand_bytes(12)
             .tempfile_in(&self.blobs.incoming)
             .map_err(Failure::io("creating a file in incoming/"))?;
-        let copied = copy(content, aside.as_file(), Some(aside.as_file()))?;
+        let copied = copy(
+            content,
+            aside.as_file(),
+            Some(aside.as_file()),
+            "writing a new file",
+        )?;
         if self.received.contains_key(&copied.digest) {
             return Ok(copied);
         }

@@ -65,23 +65,24 @@ pub(super) struct Copied {
 /// Copies all of `source` to `target` at its position, and digests what was copied.
 ///
 /// Where the file system can, an empty target shares the source's blocks; the digest is then that of `reread`, which must be the target
-/// itself if the source may change meanwhile.
-pub(super) fn copy(source: &File, target: &File, reread: Option<&File>) -> Outcome<Copied> {
+/// itself if the source may change meanwhile. `writing` tells, in an error, what the target is, e.g. `writing a new file`.
+pub(super) fn copy(
+    source: &File,
+    target: &File,
+    reread: Option<&File>,
+    writing: &str,
+) -> Outcome<Copied> {
     if share_blocks(source, target) {
         let copied = digest_of(reread.unwrap_or(source)).map_err(Failure::io("reading a file"))?;
         (&*target)
             .seek(SeekFrom::End(0))
-            .map_err(Failure::io("writing a file"))?;
+            .map_err(Failure::io(writing))?;
         return Ok(copied);
     }
     each_chunk(
         source,
         |error| Failure::io("reading the file to copy")(error),
-        |chunk| {
-            (&*target)
-                .write_all(chunk)
-                .map_err(Failure::io("writing a file"))
-        },
+        |chunk| (&*target).write_all(chunk).map_err(Failure::io(writing)),
     )
 }
 

@@ -15,6 +15,7 @@ use super::failure::{Failure, Outcome};
 use super::records::{self, listed};
 use crate::artifacts::{ArtifactId, StoreError};
 use rusqlite::Connection;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -25,7 +26,7 @@ const CATEGORY: &str = "debian:environments";
 const COLLECTION: &str = "debian";
 
 /// An environment that look-ups can find.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Environment {
     /// The tarball or image.
     pub artifact: ArtifactId,
@@ -42,7 +43,8 @@ pub struct Environment {
 }
 
 /// How the file system of an environment is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EnvironmentFormat {
     /// `debian:system-tarball`.
     Tarball,

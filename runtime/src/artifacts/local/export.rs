@@ -50,6 +50,8 @@ pub(super) fn export(
 struct Place {
     directory: OwnedFd,
     name: String,
+    /// The path within the artifact.
+    within: String,
     path: PathBuf,
 }
 
@@ -74,11 +76,11 @@ impl Place {
                 rustix::fs::openat(&directory, part, flags | OFlags::NOFOLLOW, Mode::empty())
                     .map_err(doing)?;
         }
-        let path = root.join(path);
         Ok(Self {
             directory,
             name,
-            path,
+            within: path.to_owned(),
+            path: root.join(path),
         })
     }
 
@@ -113,11 +115,12 @@ impl Aside {
         let named = false;
         let aside = Self { place, name, named };
         let source = store.blobs.open_blob(content.digest);
-        let source = source.map_err(|error| super::lost(id, &aside.place.name, &error))?;
-        let copied = copy(&source, &File::from(target), None)?;
+        let source = source.map_err(|error| super::lost(id, &aside.place.within, &error))?;
+        let writing = format!("exporting {}", aside.place.path.display());
+        let copied = copy(&source, &File::from(target), None, &writing)?;
         match copied == content {
             true => Ok(aside),
-            false => Err(super::changed(id, &aside.place.name, content, copied)),
+            false => Err(super::changed(id, &aside.place.within, content, copied)),
         }
     }
 
@@ -130,6 +133,7 @@ impl Aside {
             directory,
             name,
             path,
+            ..
         } = &self.place;
         match rustix::fs::renameat_with(directory, &*self.name, directory, &**name, flags) {
             Ok(()) => {}

@@ -47,6 +47,7 @@ use nix::fcntl::{Flock, FlockArg};
 use owner::Owner;
 use relations::End;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,13 @@ pub type Validator = Box<dyn Fn(&NewArtifact) -> Result<(), String> + Send + Syn
 #[derive(Clone)]
 pub struct LocalStore {
     inner: Arc<Inner>,
+}
+
+impl fmt::Debug for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.inner.path;
+        f.debug_struct("LocalStore").field("path", path).finish()
+    }
 }
 
 /// What the parts of the store share.
@@ -313,7 +321,12 @@ impl Inner {
 
     fn fetch_file(&self, id: ArtifactId, path: &str, target: &File) -> Outcome<()> {
         let (source, content) = self.open_file(id, path)?;
-        let copied = copy(&source, target, None)?;
+        let copied = copy(
+            &source,
+            target,
+            None,
+            &format!("writing a copy of {path:?}"),
+        )?;
         match copied == content {
             true => Ok(()),
             false => Err(changed(id, path, content, copied)),

@@ -6,6 +6,7 @@ use super::failure::{Failure, Outcome};
 use super::records;
 use super::{Inner, LocalStore};
 use crate::artifacts::StoreError;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -25,7 +26,7 @@ pub struct VerifyProgress {
 }
 
 /// What a verification found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct VerifyReport {
     /// Distinct files that were read.
     pub files: u64,
@@ -36,7 +37,8 @@ pub struct VerifyReport {
 }
 
 /// Something wrong with a store. `used_by` names each file of an artifact that has the content, as `ARTIFACT:PATH`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "problem", rename_all = "kebab-case")]
 pub enum Problem {
     /// A file is not there.
     MissingFile {

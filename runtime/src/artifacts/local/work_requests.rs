@@ -7,6 +7,7 @@ use super::records::{json, row_id};
 use super::{Inner, LocalStore};
 use crate::artifacts::{ArtifactId, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::Serialize;
 use serde_json::Value;
 use std::sync::PoisonError;
 use std::time::SystemTime;
@@ -52,7 +53,8 @@ pub struct WorkRequest {
 }
 
 /// How far a work request is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WorkRequestStatus {
     /// It has not begun.
     Pending,
@@ -65,7 +67,8 @@ pub enum WorkRequestStatus {
 }
 
 /// How a completed work request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum WorkRequestResult {
     /// The task did its work and says that all is well.
     Success,

@@ -3,7 +3,7 @@
 use super::fixture::{Fixture, damage, files_beneath, test_artifact};
 use crate::artifacts::local::{LocalStore, Problem, VerifyProgress};
 use crate::artifacts::{ArtifactStore, StoreError};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use std::fs;
 use std::path::PathBuf;
@@ -193,6 +193,8 @@ fn a_full_disk_is_one_clear_error_and_changes_nothing() {
         .build()
         .unwrap();
     runtime.block_on(fill(disk.path().join("store")));
+    drop(runtime);
+    umount2(disk.path(), MntFlags::MNT_DETACH).unwrap();
 }
 
 async fn fill(path: PathBuf) {
