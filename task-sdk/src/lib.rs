@@ -1,4 +1,5 @@
 //! What the author of a task imports: task traits, data models, Debian file formats, a test kit.
 
+pub mod debian;
 pub mod model;
 pub mod prelude;
