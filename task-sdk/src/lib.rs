@@ -3,3 +3,4 @@
 pub mod debian;
 pub mod model;
 pub mod prelude;
+pub mod shell;

@@ -3,8 +3,13 @@
 pub mod changes;
 pub mod deb;
 pub mod deb822;
+pub mod dose3;
 pub mod dsc;
 pub mod field_map;
+pub mod merge;
+pub mod os_release;
 pub mod read_at;
 pub mod text;
 pub mod uploads;
+pub mod version;
+mod yaml;
