@@ -7,6 +7,7 @@
 pub mod artifacts;
 pub mod debian;
 pub mod model;
+pub mod paths;
 pub mod prelude;
 pub mod repositories;
 pub mod shell;

@@ -1,0 +1,26 @@
+//! Categories whose artifacts are nothing but their files.
+
+use crate::model::{Description, Model, Report};
+use serde_json::{Map, Value};
+
+/// An object without keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NoData;
+
+impl Model for NoData {
+    type Partial = ();
+
+    const DOC: &'static str = "No data.";
+
+    fn read_fields(_: &Map<String, Value>, _: &mut Report) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn has_key(_: &str) -> bool {
+        false
+    }
+
+    fn write_fields(&self, _: &mut Map<String, Value>) {}
+
+    fn describe(_: &mut Description<'_>) {}
+}
