@@ -3,8 +3,9 @@
 use super::coercion;
 use super::field::FieldType;
 use super::schema::{self, Definitions, Description};
-use super::violation::{Refusal, Report, Violation};
+use super::violation::{Refusal, Report, Violation, WHOLE};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// An object with named fields that are checked; made by [`model!`](crate::model!).
 pub trait Model: Sized {
@@ -13,6 +14,14 @@ pub trait Model: Sized {
 
     /// The documentation of the model.
     const DOC: &'static str;
+
+    /// Looks at the keys before they are read, and gives the keys to read; a fault ends the reading. Not asked of a part.
+    fn before<'a>(
+        keys: &'a Map<String, Value>,
+        _report: &mut Report,
+    ) -> Option<Cow<'a, Map<String, Value>>> {
+        Some(Cow::Borrowed(keys))
+    }
 
     /// Reads the fields and applies the rules; unknown keys are the caller's business.
     fn read_fields(map: &Map<String, Value>, report: &mut Report) -> Option<Self>;
@@ -59,6 +68,10 @@ pub fn read_object<M: Model>(value: &Value, report: &mut Report) -> Option<M> {
             return None;
         }
     };
+    report.enter(WHOLE);
+    let map = M::before(&map, report);
+    report.leave();
+    let map = map?;
     let model = M::read_fields(&map, report);
     refuse_unknown_keys(&map, M::has_key, report);
     model.filter(|_| report.mark() == mark)
@@ -78,17 +91,6 @@ fn refuse_unknown_keys(map: &Map<String, Value>, is_known: fn(&str) -> bool, rep
 /// Reads the fields of a model that lends them to another.
 pub fn read_part<M: Model>(map: &Map<String, Value>, report: &mut Report) -> Option<M> {
     M::read_fields(map, report)
-}
-
-/// Lets a model look at its keys before they are read: it gives back the keys to read, or its refusal ends the reading.
-pub fn apply_before(
-    before: impl FnOnce(&Map<String, Value>) -> Result<Map<String, Value>, Refusal>,
-    map: &Map<String, Value>,
-    report: &mut Report,
-) -> Option<Map<String, Value>> {
-    before(map)
-        .map_err(|refusal| report.add_whole(refusal))
-        .ok()
 }
 
 /// Applies a rule about a whole model.
