@@ -116,7 +116,7 @@ macro_rules! model {
                 }
 
                 fn to_json(&self) -> private::Value {
-                    $crate::model::Model::to_json(self)
+                    private::write_object(self)
                 }
 
                 fn schema(definitions: &mut $crate::model::Definitions) -> private::Value {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 /// An object with named fields that are checked; made by [`model!`](crate::model!).
-pub trait Model: Sized {
+pub trait Model: FieldType {
     /// The fields that were valid, for rules about the object as a whole: a faulty field is `None`.
     type Partial;
 
@@ -41,21 +41,21 @@ pub trait Model: Sized {
         read_object(value, &mut report).ok_or_else(|| report.into_violations())
     }
 
-    /// The normal form: every default present, keys as they are on the wire.
-    fn to_json(&self) -> Value {
-        let mut map = Map::new();
-        self.write_fields(&mut map);
-        Value::Object(map)
-    }
-
     /// JSON Schema (draft 2020-12) of the normal form.
     fn json_schema() -> Value {
         schema::document::<Self>()
     }
 }
 
+/// How deep within a document objects may be. Nobody nests lookups so deep, and a component has a small stack.
+const DEEPEST: usize = 64;
+
 /// Reads an object that must have no other keys than the model's.
 pub fn read_object<M: Model>(value: &Value, report: &mut Report) -> Option<M> {
+    if report.depth() > DEEPEST {
+        report.refuse("value_error", "nested too deep: make it flatter");
+        return None;
+    }
     let mark = report.mark();
     let map = match coercion::object(value) {
         Ok(entries) if entries.keys_are_text => entries.map,
@@ -107,6 +107,13 @@ pub fn apply_rule<P>(
 /// The schema of a model as the type of a field.
 pub fn field_schema<M: Model>(definitions: &mut Definitions) -> Value {
     Value::Object(schema::object::<M>(definitions))
+}
+
+/// The normal form of a model: every default present, keys as they are on the wire.
+pub fn write_object<M: Model>(model: &M) -> Value {
+    let mut map = Map::new();
+    model.write_fields(&mut map);
+    Value::Object(map)
 }
 
 /// Writes a field in normal form.

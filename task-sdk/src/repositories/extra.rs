@@ -10,7 +10,7 @@ model! {
         /// Where it is.
         pub url: Url,
         /// The suite, e.g. `trixie`; with a `/` at its end a path to a flat repository.
-        pub suite: String where [plain_suite],
+        pub suite: String where [|suite: &String| plain_suite(suite)],
         /// The components, e.g. `main`; none in a flat repository.
         pub components: Option<Vec<String>> where [plain_components, empty_is_null()] = None,
         /// The OpenPGP key that signs it, ASCII-armoured.
@@ -27,7 +27,7 @@ fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-fn plain_suite(suite: &String) -> Result<(), Refusal> {
+fn plain_suite(suite: &str) -> Result<(), Refusal> {
     // A newline at the end passes, as it does in the reference; the deb822 form refuses it.
     let suite = suite.strip_suffix('\n').unwrap_or(suite);
     if !suite.is_empty() && suite.chars().all(|c| is_word(c) || "./ -".contains(c)) {
