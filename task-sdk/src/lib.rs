@@ -6,6 +6,7 @@
 
 pub mod artifacts;
 pub mod debian;
+pub mod lookups;
 pub mod model;
 pub mod paths;
 pub mod prelude;

@@ -3,6 +3,7 @@
 //! They follow pydantic 1 on Python, because task data is written for that: `5` passes for text, `"1_000"` for an integer,
 //! `"yes"` for a truth value. Integers beyond 64 bits are refused, where Python knows no bound.
 
+use super::digits::decimal;
 use super::violation::Refusal;
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
@@ -94,36 +95,31 @@ fn truncated(float: f64) -> Option<i64> {
         .then_some(float as i64)
 }
 
-/// Python's `int(text)`: blanks around it, a sign, and single `_` between digits are allowed.
+/// Python's `int(text)`: blanks around it, a sign, and single `_` between digits are allowed; digits are those of any script.
 pub fn integer_of_text(text: &str) -> Option<i64> {
-    let text = text.trim_matches(is_blank);
+    let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if digits.is_empty() || !digits.ends_with(|last: char| last.is_ascii_digit()) {
-        return None;
-    }
     let negative = text.starts_with('-');
     let mut number: i64 = 0;
     let mut after_digit = false;
-    for byte in digits.bytes() {
-        match byte {
-            b'0'..=b'9' => {
-                let digit = i64::from(byte - b'0');
-                let shifted = number.checked_mul(10)?;
-                number = if negative {
-                    shifted.checked_sub(digit)?
-                } else {
-                    shifted.checked_add(digit)?
-                };
-                after_digit = true;
-            }
-            b'_' if after_digit => after_digit = false,
-            _ => return None,
+    for character in digits.chars() {
+        if character == '_' && after_digit {
+            after_digit = false;
+            continue;
         }
+        let digit = decimal(character)?;
+        let shifted = number.checked_mul(10)?;
+        number = if negative {
+            shifted.checked_sub(digit)?
+        } else {
+            shifted.checked_add(digit)?
+        };
+        after_digit = true;
     }
-    Some(number)
+    after_digit.then_some(number)
 }
 
-/// What Python's `str.strip` takes away; four control characters more than Unicode's white space.
+/// What Python's `str.strip` takes away, and `\s` of its patterns matches: four control characters more than Unicode's white space.
 pub fn is_blank(character: char) -> bool {
     character.is_whitespace() || ('\x1c'..='\x1f').contains(&character)
 }
@@ -172,9 +168,10 @@ pub fn float(value: &Value) -> Result<f64, Refusal> {
         .ok_or_else(|| Refusal::new("type_error.float", "not a number: give a finite number"))
 }
 
-/// Python's `float(text)`: as Rust's, and blanks around it and single `_` between digits are allowed.
+/// Python's `float(text)`: as Rust's, and blanks around it and single `_` between digits are allowed; digits are those of any script.
 pub fn float_of_text(text: &str) -> Option<f64> {
-    let text = text.trim_matches(is_blank);
+    let to_ascii = |c: char| decimal(c).map_or(c, |digit| char::from(b'0' + digit as u8));
+    let text: String = text.trim().chars().map(to_ascii).collect();
     if !text.contains('_') {
         return text.parse().ok();
     }

@@ -68,7 +68,7 @@ fn read_by_rules<T: FieldType>(
     }
     let read = read(value, report)?;
     match rules.iter().find_map(|rule| rule.after(&read).err()) {
-        None => Some(read),
+        None => Some(rules.iter().fold(read, |value, rule| rule.normalise(value))),
         Some(refusal) => {
             report.add(refusal);
             None
@@ -105,6 +105,11 @@ pub trait FieldRule<T> {
     /// Looks at the value that its type accepted.
     fn after(&self, _value: &T) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// Gives the accepted value another form.
+    fn normalise(&self, value: T) -> T {
+        value
     }
 
     /// Adds the constraint to the field's schema.

@@ -5,7 +5,8 @@
 /// A field reads `pub NAME [as "KEY"]: TYPE [where [RULE, ...]] [= DEFAULT]`. Without a default it is required; `Option`
 /// alone only allows null. `pub NAME: ..MODEL` takes the keys of another model into this one. After the braces,
 /// `rule |partial| ...;` adds a rule about the object as a whole: it sees the valid fields as `Some`, runs even if other
-/// fields are faulty, and its refusal stands at `__root__`. `before` rules look at the keys first, and may replace them.
+/// fields are faulty, and its refusal stands at `__root__`. `before |keys, report| ...;`
+/// looks at the keys first: it gives back the keys to read, or refuses and ends the reading.
 ///
 /// The macro writes the struct, [`Model`](crate::model::Model) and [`FieldType`](crate::model::FieldType); documentation
 /// comments become the descriptions of the JSON Schema.
@@ -67,15 +68,18 @@ macro_rules! model {
 
                 const DOC: &'static str = concat!($($doc),*);
 
+                $(fn before<'a>(
+                    keys: &'a private::Map<String, private::Value>,
+                    report: &mut $crate::model::Report,
+                ) -> Option<std::borrow::Cow<'a, private::Map<String, private::Value>>> {
+                    $before(keys, report)
+                })?
+
                 fn read_fields(
                     map: &private::Map<String, private::Value>,
                     report: &mut $crate::model::Report,
                 ) -> Option<Self> {
                     let mark = report.mark();
-                    $(
-                        let changed = private::apply_before($before, map, report)?;
-                        let map = &changed;
-                    )?
                     let partial = Partial {
                         $($field: $crate::__field!(
                             read(map, report) $field [$($key)?] [$($part)?] [$($type)?]
@@ -112,7 +116,7 @@ macro_rules! model {
                 }
 
                 fn to_json(&self) -> private::Value {
-                    $crate::model::Model::to_json(self)
+                    private::write_object(self)
                 }
 
                 fn schema(definitions: &mut $crate::model::Definitions) -> private::Value {

@@ -7,6 +7,7 @@
 
 mod choice;
 pub mod coercion;
+mod digits;
 mod field;
 mod macros;
 mod maintainer;
@@ -20,7 +21,7 @@ mod violation;
 pub use field::{Dictionary, FieldRule, FieldType, read};
 pub use maintainer::Maintainer;
 pub use object::Model;
-pub use rules::{at_least, at_most, distinct, items, min_items};
+pub use rules::{at_least, at_most, distinct, empty_is_null, items, min_items};
 pub use schema::{Definitions, Description};
 pub use timestamp::Timestamp;
 pub use url::{FileUrl, Url};
@@ -32,7 +33,7 @@ pub mod __private {
     pub use super::choice::{any_of, choice_schema, read_choice};
     pub use super::field::{describe_key, read_key};
     pub use super::object::{
-        apply_before, apply_rule, field_schema, read_object, read_part, write_key,
+        apply_rule, field_schema, read_object, read_part, write_key, write_object,
     };
     pub use serde_json::{Map, Value};
 }

@@ -3,16 +3,25 @@
 use super::coercion;
 use super::field::FieldType;
 use super::schema::{self, Definitions, Description};
-use super::violation::{Refusal, Report, Violation};
+use super::violation::{Refusal, Report, Violation, WHOLE};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// An object with named fields that are checked; made by [`model!`](crate::model!).
-pub trait Model: Sized {
+pub trait Model: FieldType {
     /// The fields that were valid, for rules about the object as a whole: a faulty field is `None`.
     type Partial;
 
     /// The documentation of the model.
     const DOC: &'static str;
+
+    /// Looks at the keys before they are read, and gives the keys to read; a fault ends the reading. Not asked of a part.
+    fn before<'a>(
+        keys: &'a Map<String, Value>,
+        _report: &mut Report,
+    ) -> Option<Cow<'a, Map<String, Value>>> {
+        Some(Cow::Borrowed(keys))
+    }
 
     /// Reads the fields and applies the rules; unknown keys are the caller's business.
     fn read_fields(map: &Map<String, Value>, report: &mut Report) -> Option<Self>;
@@ -32,21 +41,21 @@ pub trait Model: Sized {
         read_object(value, &mut report).ok_or_else(|| report.into_violations())
     }
 
-    /// The normal form: every default present, keys as they are on the wire.
-    fn to_json(&self) -> Value {
-        let mut map = Map::new();
-        self.write_fields(&mut map);
-        Value::Object(map)
-    }
-
     /// JSON Schema (draft 2020-12) of the normal form.
     fn json_schema() -> Value {
         schema::document::<Self>()
     }
 }
 
+/// How deep within a document objects may be. Nobody nests lookups so deep, and a component has a small stack.
+const DEEPEST: usize = 64;
+
 /// Reads an object that must have no other keys than the model's.
 pub fn read_object<M: Model>(value: &Value, report: &mut Report) -> Option<M> {
+    if report.depth() > DEEPEST {
+        report.refuse("value_error", "nested too deep: make it flatter");
+        return None;
+    }
     let mark = report.mark();
     let map = match coercion::object(value) {
         Ok(entries) if entries.keys_are_text => entries.map,
@@ -59,6 +68,10 @@ pub fn read_object<M: Model>(value: &Value, report: &mut Report) -> Option<M> {
             return None;
         }
     };
+    report.enter(WHOLE);
+    let map = M::before(&map, report);
+    report.leave();
+    let map = map?;
     let model = M::read_fields(&map, report);
     refuse_unknown_keys(&map, M::has_key, report);
     model.filter(|_| report.mark() == mark)
@@ -80,17 +93,6 @@ pub fn read_part<M: Model>(map: &Map<String, Value>, report: &mut Report) -> Opt
     M::read_fields(map, report)
 }
 
-/// Lets a model look at its keys before they are read: it gives back the keys to read, or its refusal ends the reading.
-pub fn apply_before(
-    before: impl FnOnce(&Map<String, Value>) -> Result<Map<String, Value>, Refusal>,
-    map: &Map<String, Value>,
-    report: &mut Report,
-) -> Option<Map<String, Value>> {
-    before(map)
-        .map_err(|refusal| report.add_whole(refusal))
-        .ok()
-}
-
 /// Applies a rule about a whole model.
 pub fn apply_rule<P>(
     rule: impl FnOnce(&P) -> Result<(), Refusal>,
@@ -105,6 +107,13 @@ pub fn apply_rule<P>(
 /// The schema of a model as the type of a field.
 pub fn field_schema<M: Model>(definitions: &mut Definitions) -> Value {
     Value::Object(schema::object::<M>(definitions))
+}
+
+/// The normal form of a model: every default present, keys as they are on the wire.
+pub fn write_object<M: Model>(model: &M) -> Value {
+    let mut map = Map::new();
+    model.write_fields(&mut map);
+    Value::Object(map)
 }
 
 /// Writes a field in normal form.

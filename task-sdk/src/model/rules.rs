@@ -155,3 +155,18 @@ impl<T> FieldRule<T> for Distinct {
         schema.insert("uniqueItems".into(), true.into());
     }
 }
+
+/// See [`empty_is_null`].
+#[derive(Debug, Clone, Copy)]
+pub struct EmptyIsNull;
+
+/// An empty list is the same as none.
+pub const fn empty_is_null() -> EmptyIsNull {
+    EmptyIsNull
+}
+
+impl<T> FieldRule<Option<Vec<T>>> for EmptyIsNull {
+    fn normalise(&self, list: Option<Vec<T>>) -> Option<Vec<T>> {
+        list.filter(|items| !items.is_empty())
+    }
+}

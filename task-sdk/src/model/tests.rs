@@ -50,7 +50,7 @@ fn violations(value: Value) -> Vec<String> {
 fn defaults_are_filled_in_and_keys_are_those_of_the_wire() {
     let thing = Thing::parse(&json!({"name": 5})).unwrap();
     assert_eq!(
-        Model::to_json(&thing),
+        thing.to_json(),
         json!({"owner": null, "name": "5", "count": 1, "color": ["red"], "inner": null})
     );
 }

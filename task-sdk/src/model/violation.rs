@@ -114,6 +114,11 @@ impl Report {
         self.place.pop();
     }
 
+    /// How many steps inside the document the place is that is being read.
+    pub fn depth(&self) -> usize {
+        self.place.len()
+    }
+
     /// Records a fault of the place that is being read.
     pub fn refuse(&mut self, kind: &'static str, message: impl Into<String>) {
         self.add(Refusal::new(kind, message));

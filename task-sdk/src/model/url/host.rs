@@ -56,7 +56,7 @@ pub fn normalise(host: &str) -> Result<Option<String>, Refusal> {
             "not a host name: use letters, digits, dots and inner hyphens",
         ));
     }
-    let encoded: Option<Vec<Cow<'_, str>>> = host.split('.').map(encode).collect();
+    let encoded: Option<Vec<Cow<'_, str>>> = host.split(DOTS).map(encode).collect();
     encoded.map(|labels| Some(labels.join("."))).ok_or_else(|| {
         Refusal::new(
             "value_error.unicode",
@@ -81,6 +81,9 @@ fn is_ascii_part(c: char) -> bool {
 fn is_international_part(c: char) -> bool {
     is_ascii_part(c) || ('a'..='\u{40000}').contains(&c)
 }
+
+/// What separates labels beyond ASCII (RFC 3490, section 3.1).
+const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
 /// A label as ASCII, `xn--` and Punycode unless it is ASCII already; none if it becomes too long.
 fn encode(label: &str) -> Option<Cow<'_, str>> {

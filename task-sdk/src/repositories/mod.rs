@@ -1,0 +1,21 @@
+//! Package repositories in task data: those to add to an environment, and those to make a system from.
+
+pub mod bootstrap;
+mod extra;
+
+pub use extra::{ExtraRepository, KeyWithoutFile, UnwritableField};
+
+/// Whether apt of a release reads deb822 `.sources` files; an unknown codename is a new one.
+pub fn supports_deb822_sources(codename: &str) -> bool {
+    !["jessie", "trusty"].contains(&codename)
+}
+
+/// Whether apt of a release takes a key inline in `Signed-By`; an unknown codename is a new one.
+pub fn supports_inline_signed_by(codename: &str) -> bool {
+    const DEBIAN: [&str; 4] = ["jessie", "stretch", "buster", "bullseye"];
+    const UBUNTU: [&str; 4] = ["trusty", "xenial", "bionic", "focal"];
+    !DEBIAN.contains(&codename) && !UBUNTU.contains(&codename)
+}
+
+#[cfg(test)]
+mod tests;
