@@ -1,0 +1,48 @@
+# One line per verb. `make` alone lists them.
+
+PREFIX ?= /usr/local
+PACKAGE ?= hello
+GUESTS := $(CURDIR)/tasks/target/wasm32-unknown-unknown/release
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+# Where the runtime, and every test, looks for tasks.
+export TASK_RUNTIME_TASKS ?= $(GUESTS)
+
+.PHONY: help setup machine target build tasks demo test bench conformance isolation lint doc clean install
+
+help: ## list the verbs
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+setup: machine target ## ready this machine: Debian packages, subordinate ids, the guests' target
+machine:
+	@.ci/set-up-machine
+target:
+	@tasks/set-up-target
+build: ## the runtime, optimised: target/release/task-runtime
+	cargo build --release
+tasks: target ## the built-in tasks, as components: tasks/target/wasm32-unknown-unknown/release/*.wasm
+	cd tasks && cargo build --release --target-dir target
+demo: setup build tasks ## build a Debian package from nothing: make demo PACKAGE=hello
+	tests/demo $(PACKAGE)
+test: setup tasks ## every test of host and guests; the last line counts them
+	@.ci/run-tests
+bench: setup build tasks ## measure this machine
+	@.ci/set-up-machine bench
+	tests/bench
+conformance: tasks ## the recorded behaviour of the reference, and whether ours agrees
+	cargo test --package task-runtime-tests --test conformance
+isolation: ## what a sandboxed task must not reach, and whether it can
+	cargo test --package task-runtime-tests --test isolation
+lint: ## formatting and warnings, in both workspaces and for both targets of the guests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cd tasks && cargo fmt --check
+	cd tasks && cargo clippy --workspace --target-dir target -- -D warnings
+	cd tasks && cargo clippy --workspace --all-targets --target-dir target --target $(HOST) -- -D warnings
+doc: ## the interfaces, as pages: target/doc
+	cargo doc --workspace --no-deps
+clean: ## remove what builds left
+	cargo clean
+	cd tasks && cargo clean --target-dir target
+install: build tasks ## into PREFIX (/usr/local), below DESTDIR
+	install -D -t $(DESTDIR)$(PREFIX)/bin target/release/task-runtime
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/task-runtime/tasks $(GUESTS)/*.wasm
