@@ -1,0 +1,91 @@
+//! Commands on the host: each in a session of its own, under a supervisor that leaves nothing of it behind.
+
+use super::follow::{Conversation, Plan};
+use super::message::{self, Channel};
+use super::orders::Errand;
+use super::{Abort, Command, Commands, ExecutorError, Exit, helper};
+use async_trait::async_trait;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Between SIGTERM and SIGKILL, if nothing else was asked for.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs commands on the host.
+///
+/// The program must call [`supervisor_main_if_called`](super::supervisor_main_if_called) at its start. A command without an environment gets that
+/// of this process. If the abort has come before the command starts, it is not started and the answer is [`Exit::Aborted`].
+#[derive(Debug, Clone)]
+pub struct HostCommands {
+    grace: Duration,
+    cgroups: bool,
+}
+
+impl HostCommands {
+    /// With [`DEFAULT_GRACE`], and with cgroups wherever they can be made.
+    pub fn new() -> Self {
+        Self {
+            grace: DEFAULT_GRACE,
+            cgroups: true,
+        }
+    }
+
+    /// Sets the time between SIGTERM and SIGKILL; zero kills at once.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Whether to use cgroups where they can be made. Without them a fork bomb is hard to end.
+    pub fn cgroups(mut self, wanted: bool) -> Self {
+        self.cgroups = wanted;
+        self
+    }
+}
+
+impl Default for HostCommands {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Commands for HostCommands {
+    async fn run(&self, command: Command, abort: &Abort) -> Result<Exit, ExecutorError> {
+        if command.as_root {
+            return Err(ExecutorError::Command(
+                "a command cannot run as root on the host; run it in an instance".into(),
+            ));
+        }
+        let mut plan = Plan::new(command, || std::env::vars_os().collect())?;
+        if abort.is_cancelled() {
+            return Ok(Exit::Aborted);
+        }
+        if plan.launch.directory.is_none() {
+            plan.launch.directory = std::env::current_dir().ok().map(Into::into);
+        }
+        let (ours, theirs) = message::pair().map_err(no_socket)?;
+        let channel = Channel::new(ours).map_err(no_socket)?;
+        let errand = Errand::Supervise {
+            launch: plan.launch,
+            cgroup: self.cgroups,
+        };
+        helper::send(&errand, theirs.as_fd())?;
+        drop(theirs);
+        let Errand::Supervise { launch, .. } = errand;
+        plan.launch = launch;
+        let conversation = Conversation {
+            channel: &channel,
+            id: 0,
+            grace: self.grace,
+        };
+        conversation.follow(plan, abort).await
+    }
+}
+
+fn no_socket(error: io::Error) -> ExecutorError {
+    ExecutorError::System(format!(
+        "cannot make a socket for the command: {error}; raise the limit of open files (ulimit -n)"
+    ))
+}

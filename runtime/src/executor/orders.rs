@@ -1,0 +1,118 @@
+//! What the runtime and its helper processes say to each other.
+
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+
+/// What the runtime asks of its helper. The descriptor that comes with it is the socket for everything further.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Errand {
+    /// Start one command on the host and watch over it until it and its descendants are gone.
+    Supervise {
+        /// The command.
+        launch: Launch,
+        /// Put it into a cgroup of its own if the machine has them.
+        cgroup: bool,
+    },
+}
+
+/// A command as the process that starts it needs to know it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Launch {
+    /// Program and arguments, not empty.
+    pub(super) arguments: Vec<OsString>,
+    /// Working directory; none is the starter's own.
+    pub(super) directory: Option<OsString>,
+    /// The whole environment. Its `PATH` is where the program is looked for.
+    pub(super) environment: Vec<(OsString, OsString)>,
+    /// As whom to run; none is as the starter.
+    pub(super) credentials: Option<Credentials>,
+    /// Whether the command's standard input comes from a pipe, else it is empty.
+    pub(super) stdin: bool,
+    /// Whether its standard output goes into a pipe, else nowhere.
+    pub(super) stdout: bool,
+    /// Where its standard error goes.
+    pub(super) stderr: ErrorOutput,
+}
+
+/// Where a command's standard error goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ErrorOutput {
+    WithStdout,
+    Pipe,
+    Nowhere,
+}
+
+/// User and groups of a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Credentials {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Supplementary groups.
+    pub(super) groups: Vec<u32>,
+}
+
+/// What the runtime says to the process that watches a command.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Ask the command's process group to end (SIGTERM) and kill it after the grace period.
+    Terminate {
+        /// Which command is meant; one that has ended meanwhile is no error.
+        id: u64,
+        /// Milliseconds between SIGTERM and SIGKILL; 0 kills at once.
+        grace: u64,
+    },
+}
+
+/// What the process that watches a command says to the runtime.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Report {
+    /// The command runs. The runtime's ends of its pipes come along: standard input, output, error, as far as they were asked for.
+    Started {
+        id: u64,
+        /// Its process group, as the watcher sees it.
+        group: i32,
+    },
+    /// The command could not be started.
+    Refused { id: u64, refusal: Refusal },
+    /// The command and all its descendants are gone.
+    Ended { id: u64, end: End },
+}
+
+/// How a command ended, as its watcher saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct End {
+    pub(super) status: Status,
+    /// It was told to end before it ended.
+    pub(super) terminated: bool,
+    /// The kernel killed something in it for its memory limit.
+    pub(super) out_of_memory: bool,
+    /// Some of its processes could not be killed within the time that a kill may take.
+    pub(super) survivors: bool,
+}
+
+/// What `wait` said about the command's main process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Status {
+    Exited(i32),
+    Signalled(i32),
+    /// It could not be killed: it hangs inside the kernel.
+    Unkillable,
+}
+
+/// At which step a start failed, and with which error number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    pub(super) step: Step,
+    pub(super) errno: i32,
+}
+
+/// The steps of starting a command, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Step {
+    Pipes,
+    Process,
+    Streams,
+    Credentials,
+    Directory,
+    Program,
+}

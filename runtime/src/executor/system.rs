@@ -1,0 +1,146 @@
+//! The system calls that have no safe wrapper: the only `unsafe` of the executor.
+
+use super::orders::Status;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::unistd::{ForkResult, Pid};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use tokio::io::unix::AsyncFd;
+
+/// In which of the two processes a fork returned.
+pub(super) enum Fork {
+    /// The new process.
+    Child,
+    /// The old one, with the new one's id.
+    Parent(Pid),
+}
+
+/// Start the new process in the cgroup of `clone_args.cgroup` (`linux/sched.h`).
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Forks. To be called by the helper and its children only, which have one thread.
+pub(super) fn fork() -> nix::Result<Fork> {
+    // SAFETY: the caller has a single thread, so the child inherits no lock that another thread holds.
+    match unsafe { nix::unistd::fork()? } {
+        ForkResult::Child => Ok(Fork::Child),
+        ForkResult::Parent { child } => Ok(Fork::Parent(child)),
+    }
+}
+
+/// Forks into new namespaces (`flags`: `CLONE_NEW…`) and, if given, straight into a cgroup. Single-threaded callers only.
+///
+/// Moving a process into a cgroup after its birth waits for every processor; being born there costs nothing.
+pub(super) fn fork_into(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Fork> {
+    // SAFETY: all-zero is the documented neutral value of every field.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = flags as u64;
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM this is a fork: the child gets a copy of the memory and, the caller having one thread, no foreign lock.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut arguments,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    match Errno::result(result)? {
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(Pid::from_raw(pid as i32))),
+    }
+}
+
+/// Takes the status of any child that has ended. None: there are children, but none has ended. `ECHILD`: there are no children.
+pub(super) fn reap() -> nix::Result<Option<(Pid, Status)>> {
+    match wait(-1, libc::WNOHANG)? {
+        (0, _) => Ok(None),
+        (pid, status) => Ok(Some((Pid::from_raw(pid), status))),
+    }
+}
+
+/// Waits for the end of one child.
+pub(super) fn wait_for(child: Pid) -> nix::Result<Status> {
+    wait(child.as_raw(), 0).map(|(_, status)| status)
+}
+
+fn wait(which: i32, flags: i32) -> nix::Result<(i32, Status)> {
+    loop {
+        let mut status = 0;
+        // SAFETY: writes one integer. (The wrapper of this call knows no real-time signals and would lose such an end.)
+        let result = Errno::result(unsafe { libc::waitpid(which, &raw mut status, flags) });
+        match result {
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error),
+            Ok(pid) if libc::WIFSIGNALED(status) => {
+                return Ok((pid, Status::Signalled(libc::WTERMSIG(status))));
+            }
+            Ok(pid) => return Ok((pid, Status::Exited(libc::WEXITSTATUS(status)))),
+        }
+    }
+}
+
+/// Ends this process at once, without the exit handlers of a program whose memory it merely inherited.
+pub(super) fn exit(status: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(status) }
+}
+
+/// Takes possession of a descriptor that a message has just brought.
+pub(super) fn own(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: the kernel made this descriptor for the receiver of the message; nobody else in the process knows its number.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
+}
+
+/// Registers a descriptor with the tokio runtime around the caller.
+pub(super) fn watch(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` answers with the same open descriptor for as long as it lives, and the result owns it.
+    unsafe { AsyncFd::register(descriptor) }.map_err(std::io::Error::from)
+}
+
+/// Takes possession of the helper's standard input, which is its socket.
+pub(super) fn own_stdin() -> OwnedFd {
+    // SAFETY: called once, at the start of a helper, before anything could use the standard input.
+    unsafe { OwnedFd::from_raw_fd(0) }
+}
+
+/// Gives every signal its default action and blocks none, as a program expects to be started.
+pub(super) fn reset_signals() {
+    Signal::iterator().for_each(act_by_default);
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+}
+
+/// Gives a signal its default action.
+pub(super) fn act_by_default(number: Signal) {
+    // SAFETY: installs no handler. Refused for SIGKILL and SIGSTOP, which have no other action anyway.
+    let _ = unsafe { signal(number, SigHandler::SigDfl) };
+}
+
+/// Ignores a signal. Ignored SIGCHLD also means: ended children leave no zombie.
+pub(super) fn ignore(number: Signal) {
+    // SAFETY: installs no handler.
+    let _ = unsafe { signal(number, SigHandler::SigIgn) };
+}
+
+/// Makes `descriptor` the process's descriptor number `target` (0, 1 or 2), kept over exec.
+pub(super) fn become_stream(descriptor: BorrowedFd<'_>, target: RawFd) -> nix::Result<()> {
+    // SAFETY: what `target` was before is not used any more: the caller is about to exec.
+    Errno::result(unsafe { libc::dup2(descriptor.as_raw_fd(), target) }).map(drop)
+}
+
+/// Marks every descriptor from 3 upwards to be closed on exec.
+pub(super) fn close_others_on_exec() -> nix::Result<()> {
+    // SAFETY: changes a flag of descriptors, closes none.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3u32,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    Errno::result(result).map(drop)
+}
