@@ -129,7 +129,8 @@ impl<T: Running> scheduling::GuestTask for TaskHandle<T> {
     }
 
     fn source_artifact_ids(&self) -> Option<Vec<u64>> {
-        self.0.borrow().source_artifacts_ids()
+        let ids = self.0.borrow().source_artifacts_ids()?;
+        Some(ids.into_iter().map(|id| id as u64).collect())
     }
 }
 

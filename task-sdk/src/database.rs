@@ -12,7 +12,7 @@ pub use crate::bindings::debusine::task::types::RelationType;
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundArtifact {
     /// Its number.
-    pub id: u64,
+    pub id: i64,
     /// Its category.
     pub category: String,
     /// Its data.
@@ -57,11 +57,12 @@ impl TaskDatabase {
     /// The artifacts of `category` that have this relation to one of `targets`.
     pub fn related(
         &self,
-        targets: &[u64],
+        targets: &[i64],
         category: &str,
         relation: RelationType,
     ) -> Result<Vec<FoundArtifact>, DynamicDataError> {
-        all(&host::related(targets, category, relation)?)
+        let targets: Vec<u64> = targets.iter().map(|id| *id as u64).collect();
+        all(&host::related(&targets, category, relation)?)
     }
 
     /// A setting of the server.
@@ -75,7 +76,7 @@ impl FoundArtifact {
         let data = serde_json::from_str(&artifact.data)
             .map_err(|error| DynamicDataError::Internal(error.into()))?;
         Ok(Self {
-            id: artifact.id,
+            id: artifact.id as i64,
             category: artifact.category,
             data,
         })

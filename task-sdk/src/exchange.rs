@@ -1,5 +1,8 @@
-//! Everything else that a run exchanges with its host: artifacts, logs, downloads, facts of the machine.
+//! What a run exchanges with its host: artifacts, logs, downloads, facts of the machine.
+//!
+//! Numbers of artifacts are `i64` in models and here, and unsigned on the wire; no store gives out a negative one.
 
+use crate::artifacts::Draft;
 use crate::bindings::debusine::task::artifacts as wit;
 use crate::failure::{Failure, Result, from_host};
 use crate::files::Directory;
@@ -7,13 +10,13 @@ use crate::host;
 use serde_json::Value;
 
 pub use crate::bindings::debusine::task::types::RelationType;
-pub use wit::{ArtifactFile, NewFile};
+pub use wit::ArtifactFile;
 
 /// An artifact that exists.
 #[derive(Debug, Clone)]
 pub struct Artifact {
     /// Its number.
-    pub id: u64,
+    pub id: i64,
     /// Its category.
     pub category: String,
     /// Its data.
@@ -24,13 +27,13 @@ pub struct Artifact {
 
 impl Artifact {
     /// What is known of an artifact; nothing is downloaded.
-    pub fn get(id: u64) -> Result<Self> {
-        Self::from_wit(host::artifacts::get(id).map_err(from_host)?)
+    pub fn get(id: i64) -> Result<Self> {
+        Self::from_wit(host::artifacts::get(id as u64).map_err(from_host)?)
     }
 
     /// Downloads all files of an artifact, and counts it among the inputs.
-    pub fn fetch(id: u64, into: &Directory) -> Result<Self> {
-        Self::from_wit(host::artifacts::fetch(id, &into.0).map_err(from_host)?)
+    pub fn fetch(id: i64, into: &Directory) -> Result<Self> {
+        Self::from_wit(host::artifacts::fetch(id as u64, &into.0).map_err(from_host)?)
     }
 
     /// The paths of its files.
@@ -40,7 +43,7 @@ impl Artifact {
 
     fn from_wit(artifact: wit::Artifact) -> Result<Self> {
         Ok(Self {
-            id: artifact.id,
+            id: artifact.id as i64,
             category: artifact.category,
             data: serde_json::from_str(&artifact.data)?,
             files: artifact.files,
@@ -49,41 +52,43 @@ impl Artifact {
 }
 
 /// Numbers of the artifacts fetched so far, in order, with repetitions.
-pub fn fetched_artifacts() -> Vec<u64> {
-    host::artifacts::fetched()
+pub fn fetched_artifacts() -> Vec<i64> {
+    let fetched = host::artifacts::fetched();
+    fetched.into_iter().map(|id| id as i64).collect()
 }
 
 /// Stores an artifact whose files are in `directory`; gives its number.
-pub fn upload(artifact: crate::artifacts::NewArtifact, directory: &Directory) -> Result<u64> {
-    let files = artifact.files.into_iter();
+pub fn upload(draft: Draft, directory: &Directory) -> Result<i64> {
+    let files = draft.files.into_iter();
     let artifact = wit::NewArtifact {
-        category: artifact.category,
-        data: artifact.data.to_string(),
+        category: draft.category.as_str().to_owned(),
+        data: draft.data.to_string(),
         files: files
-            .map(|file| NewFile {
+            .map(|file| wit::NewFile {
                 path: file.path,
                 source: file.source,
             })
             .collect(),
     };
-    host::artifacts::upload(&artifact, &directory.0).map_err(from_host)
+    let id = host::artifacts::upload(&artifact, &directory.0).map_err(from_host)?;
+    Ok(id as i64)
 }
 
 /// Records that the artifact `from` has a relation to the artifact `to`.
-pub fn relate(from: u64, to: u64, kind: RelationType) -> Result<()> {
+pub fn relate(from: i64, to: i64, kind: RelationType) -> Result<()> {
     let relation = wit::Relation {
-        from,
-        to,
+        from: from as u64,
+        to: to as u64,
         type_: kind,
     };
     host::artifacts::relate(relation).map_err(from_host)
 }
 
 /// Numbers of the artifacts to which an artifact has a relation of this kind, in order.
-pub fn related(from: u64, kind: RelationType) -> Result<Vec<u64>> {
-    let relations = host::artifacts::relations_from(from).map_err(from_host)?;
+pub fn related(from: i64, kind: RelationType) -> Result<Vec<i64>> {
+    let relations = host::artifacts::relations_from(from as u64).map_err(from_host)?;
     let matching = relations.into_iter().filter(|relation| relation.type_ == kind);
-    Ok(matching.map(|relation| relation.to).collect())
+    Ok(matching.map(|relation| relation.to as i64).collect())
 }
 
 /// Appends text to a log file of the task.

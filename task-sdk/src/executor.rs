@@ -19,7 +19,7 @@ pub struct Executor {
 #[derive(Debug, Clone)]
 pub struct Image {
     /// The environment's artifact.
-    pub id: u64,
+    pub id: i64,
     /// Its category.
     pub category: String,
     /// Its data, e.g. `codename`, `architecture`, `vendor`.
@@ -34,11 +34,11 @@ pub struct Image {
 
 impl Executor {
     /// Fetches the image of an environment.
-    pub fn prepare(backend: Backend, environment: u64) -> Result<Self> {
-        let handle = host::prepare(backend, environment).map_err(from_host)?;
+    pub fn prepare(backend: Backend, environment: i64) -> Result<Self> {
+        let handle = host::prepare(backend, environment as u64).map_err(from_host)?;
         let image = handle.image();
         let image = Image {
-            id: image.id,
+            id: image.id as i64,
             category: image.category,
             data: serde_json::from_str(&image.data)?,
             name: image.name,

@@ -215,6 +215,17 @@ impl ReadAt for File {
     }
 }
 
+/// The builders of artifacts read files here.
+impl crate::artifacts::Directory for Directory {
+    fn size(&self, path: &str) -> io::Result<u64> {
+        Ok(self.open(path).map_err(other)?.size())
+    }
+
+    fn read_at(&self, path: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.open(path).map_err(other)?.read_at(offset, buffer)
+    }
+}
+
 /// Reads a file from its start to its end.
 pub struct Reader {
     file: File,

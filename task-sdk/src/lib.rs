@@ -1,18 +1,10 @@
 //! What the author of a task imports: task traits, data models, Debian file formats, a test kit.
 //!
-//! A task is a struct that implements [`Task`] and [`ExternalTask`], and one line, [`register_task!`]. On
+//! A task is a struct that implements [`Task`](prelude::Task) and [`ExternalTask`](prelude::ExternalTask), and one line, [`register_task!`]. On
 //! `wasm32-unknown-unknown` that makes a component; natively it is a plain Rust library whose logic `cargo test` runs against
 //! the scripted world of [`testing`].
 
 pub mod artifacts;
-pub mod debian;
-pub mod lookups;
-pub mod model;
-pub mod paths;
-pub mod prelude;
-pub mod repositories;
-pub mod shell;
-
 #[doc(hidden)]
 pub mod bindings;
 mod command;
@@ -20,6 +12,7 @@ mod command;
 mod component;
 mod core;
 mod database;
+pub mod debian;
 mod exchange;
 mod executor;
 mod external_task;
@@ -27,8 +20,13 @@ mod failure;
 mod files;
 mod host;
 pub mod lookups;
+pub mod model;
+pub mod paths;
+pub mod prelude;
 mod register;
+pub mod repositories;
 mod run_command_task;
+pub mod shell;
 mod task;
 pub mod task_data;
 mod task_with_executor;

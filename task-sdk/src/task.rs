@@ -57,5 +57,5 @@ pub trait Task: Sized + 'static {
     ) -> Result<Self::DynamicData, DynamicDataError>;
 
     /// Numbers of the artifacts that it will read; none if it does not tell.
-    fn source_artifacts_ids(&self) -> Option<Vec<u64>>;
+    fn source_artifacts_ids(&self) -> Option<Vec<i64>>;
 }

@@ -16,7 +16,7 @@ pub trait TaskWithExecutor: ExternalTask {
     fn environment(&self) -> Option<&SingleLookup>;
 
     /// The environment's artifact, once it is known.
-    fn environment_id(&self) -> Option<u64>;
+    fn environment_id(&self) -> Option<i64>;
 
     /// Resolves the environment: the look-up is completed with architecture, format and backend (tasks.md 1.4).
     fn find_environment(
