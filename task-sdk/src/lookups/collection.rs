@@ -130,9 +130,11 @@ fn gather_matchers<'a>(
                 name_matchers.push(("", matcher(kind, value, report)?));
             }
             (Some("data"), Some(name), kind) => {
-                data_matchers.push((name, matcher(kind, value, report)?));
+                insert_sorted(&mut data_matchers, name, matcher(kind, value, report)?);
             }
-            (Some("lookup"), Some(name), None) => filters.push((name, filter(value, report)?)),
+            (Some("lookup"), Some(name), None) => {
+                insert_sorted(&mut filters, name, filter(value, report)?);
+            }
             (Some("name"), Some(_), Some(_)) => return refuse_kind(report),
             _ => {
                 rest.insert(key.clone(), value.clone());
@@ -143,21 +145,26 @@ fn gather_matchers<'a>(
         refuse_repeats(&name_matchers, rest.contains_key("name_matcher"), report)?;
         rest.insert("name_matcher".into(), matcher.clone());
     }
-    put_sorted("data_matchers", data_matchers, &mut rest, report)?;
-    put_sorted("lookup_filters", filters, &mut rest, report)?;
+    put("data_matchers", data_matchers, &mut rest, report)?;
+    put("lookup_filters", filters, &mut rest, report)?;
     Some(Cow::Owned(rest))
 }
 
-fn put_sorted(
+/// A sort would be 4 KB of code for a handful of keys.
+fn insert_sorted<'a>(entries: &mut Vec<(&'a str, Value)>, name: &'a str, value: Value) {
+    let place = entries.partition_point(|(earlier, _)| *earlier <= name);
+    entries.insert(place, (name, value));
+}
+
+fn put(
     field: &str,
-    mut entries: Vec<(&str, Value)>,
+    entries: Vec<(&str, Value)>,
     rest: &mut Map<String, Value>,
     report: &mut Report,
 ) -> Option<()> {
     if entries.is_empty() {
         return Some(());
     }
-    entries.sort_by_key(|(name, _)| *name);
     refuse_repeats(&entries, rest.contains_key(field), report)?;
     let pairs = entries
         .into_iter()

@@ -168,23 +168,54 @@ pub fn float(value: &Value) -> Result<f64, Refusal> {
         .ok_or_else(|| Refusal::new("type_error.float", "not a number: give a finite number"))
 }
 
-/// Python's `float(text)`: as Rust's, and blanks around it and single `_` between digits are allowed; digits are those of any script.
+/// Python's `float(text)`: blanks around it and single `_` between digits are allowed; digits are those of any script.
+///
+/// The digits are read by the JSON reader, which a component carries anyway; the float parser of `core` weighs 16 KB.
 pub fn float_of_text(text: &str) -> Option<f64> {
     let to_ascii = |c: char| decimal(c).map_or(c, |digit| char::from(b'0' + digit as u8));
     let text: String = text.trim().chars().map(to_ascii).collect();
-    if !text.contains('_') {
-        return text.parse().ok();
-    }
-    let bytes = text.as_bytes();
-    let digit_at = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
-    let well_placed = bytes
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
+    if ["inf", "infinity"]
         .iter()
-        .enumerate()
-        .all(|(at, byte)| *byte != b'_' || (at > 0 && digit_at(at - 1) && digit_at(at + 1)));
-    if !well_placed {
+        .any(|word| unsigned.eq_ignore_ascii_case(word))
+    {
+        return Some(sign * f64::INFINITY);
+    }
+    if unsigned.eq_ignore_ascii_case("nan") {
+        return Some(f64::NAN);
+    }
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent_digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    if (whole.is_empty() && fraction.is_empty()) || exponent_digits.is_empty() {
         return None;
     }
-    text.replace('_', "").parse().ok()
+    if ![whole, fraction, exponent_digits]
+        .into_iter()
+        .all(is_digits)
+    {
+        return None;
+    }
+    let whole = whole.trim_start_matches(['0', '_']);
+    let json = ["0", whole, ".", fraction, "0e", exponent]
+        .concat()
+        .replace('_', "");
+    let json = if whole.is_empty() { &json } else { &json[1..] };
+    match json.parse::<Number>() {
+        Ok(number) => number.as_f64().map(|float| sign * float),
+        // Well formed, so it is out of range.
+        Err(_) => Some(sign * f64::INFINITY),
+    }
+}
+
+/// Nothing, or digits with single `_` between them.
+fn is_digits(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let digit_at = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    (0..bytes.len()).all(|at| {
+        digit_at(at) || (bytes[at] == b'_' && at > 0 && digit_at(at - 1) && digit_at(at + 1))
+    })
 }
 
 /// What passed for an object.

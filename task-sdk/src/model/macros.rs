@@ -75,6 +75,7 @@ macro_rules! model {
                     $before(keys, report)
                 })?
 
+                #[allow(unreachable_patterns)]
                 fn read_fields(
                     map: &private::Map<String, private::Value>,
                     report: &mut $crate::model::Report,
@@ -90,7 +91,11 @@ macro_rules! model {
                     if report.mark() > mark {
                         return None;
                     }
-                    Some(Self { $($field: partial.$field?,)* })
+                    // One pattern: a `?` for each field would be code for each to drop the others.
+                    match partial {
+                        Partial { $($field: Some($field),)* } => Some(Self { $($field,)* }),
+                        _ => None,
+                    }
                 }
 
                 fn has_key(key: &str) -> bool {

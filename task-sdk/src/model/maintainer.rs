@@ -2,6 +2,7 @@
 
 use super::coercion;
 use super::field::FieldType;
+use super::letter_case::lower;
 use super::schema::Definitions;
 use super::violation::{Refusal, Report};
 use serde_json::{Value, json};
@@ -33,7 +34,7 @@ impl Maintainer {
         };
         Ok(Self {
             name: if name.is_empty() { local } else { name }.to_owned(),
-            email: format!("{local}@{}", domain.to_lowercase()),
+            email: format!("{local}@{}", lower(domain)),
         })
     }
 }

@@ -9,6 +9,7 @@ mod choice;
 pub mod coercion;
 mod digits;
 mod field;
+mod letter_case;
 mod macros;
 mod maintainer;
 mod object;

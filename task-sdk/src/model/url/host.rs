@@ -2,6 +2,7 @@
 
 use super::run;
 use crate::model::coercion::is_blank;
+use crate::model::letter_case::lower;
 use crate::model::violation::Refusal;
 use std::borrow::Cow;
 
@@ -90,7 +91,7 @@ fn encode(label: &str) -> Option<Cow<'_, str>> {
     if label.is_ascii() {
         return Some(Cow::Borrowed(label));
     }
-    let encoded = ["xn--", &punycode(&label.to_lowercase())?].concat();
+    let encoded = ["xn--", &punycode(&lower(label))?].concat();
     (encoded.len() <= 63).then_some(Cow::Owned(encoded))
 }
 
