@@ -1,7 +1,8 @@
 //! Words from a list: what `choices!` and `union!` share.
 
+use super::schema::with;
 use super::violation::Report;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The position of a word in the list; only exactly these words are accepted.
 ///
@@ -31,10 +32,6 @@ pub fn read_choice(
 
 /// The schema of a list of words.
 pub fn choice_schema(words: &[&str]) -> Value {
-    json!({"type": "string", "enum": words})
-}
-
-/// The schema of alternatives.
-pub fn any_of(alternatives: Vec<Value>) -> Value {
-    json!({"anyOf": alternatives})
+    let words = words.iter().map(|word| Value::from(*word)).collect();
+    with(r#"{"type": "string"}"#, "enum", words)
 }

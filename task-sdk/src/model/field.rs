@@ -1,9 +1,9 @@
 //! What can be the type of a field: reading, writing and describing it.
 
 use super::coercion;
-use super::schema::{Definitions, Description};
+use super::schema::{Definitions, Description, literal, with};
 use super::violation::{Refusal, Report};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// A type that a field of a [`model!`](crate::model!) can have.
 pub trait FieldType: Sized {
@@ -91,7 +91,7 @@ pub fn describe_key<T: FieldType>(
         }
     };
     let default = default.map(|default| default().to_json());
-    description.key(key, schema, doc, constrain, default);
+    description.key(key, schema, doc, &constrain, default);
 }
 
 /// A constraint on a field beyond its type: [`at_least`](super::at_least), [`items`](super::items), or any
@@ -137,7 +137,7 @@ impl FieldType for String {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({"type": "string"})
+        literal(r#"{"type": "string"}"#)
     }
 }
 
@@ -151,7 +151,7 @@ impl FieldType for i64 {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({"type": "integer"})
+        literal(r#"{"type": "integer"}"#)
     }
 }
 
@@ -165,7 +165,7 @@ impl FieldType for f64 {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({"type": "number"})
+        literal(r#"{"type": "number"}"#)
     }
 }
 
@@ -179,7 +179,7 @@ impl FieldType for bool {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({"type": "boolean"})
+        literal(r#"{"type": "boolean"}"#)
     }
 }
 
@@ -211,7 +211,7 @@ impl FieldType for Map<String, Value> {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({"type": "object"})
+        literal(r#"{"type": "object"}"#)
     }
 }
 
@@ -255,7 +255,7 @@ impl<T: FieldType> FieldType for Vec<T> {
     }
 
     fn schema(definitions: &mut Definitions) -> Value {
-        json!({"type": "array", "items": T::schema(definitions)})
+        with(r#"{"type": "array"}"#, "items", T::schema(definitions))
     }
 }
 
@@ -306,6 +306,10 @@ impl<T: FieldType> FieldType for Dictionary<T> {
     }
 
     fn schema(definitions: &mut Definitions) -> Value {
-        json!({"type": "object", "additionalProperties": T::schema(definitions)})
+        with(
+            r#"{"type": "object"}"#,
+            "additionalProperties",
+            T::schema(definitions),
+        )
     }
 }

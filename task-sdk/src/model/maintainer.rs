@@ -3,9 +3,9 @@
 use super::coercion;
 use super::field::FieldType;
 use super::letter_case::lower;
-use super::schema::Definitions;
+use super::schema::{Definitions, literal};
 use super::violation::{Refusal, Report};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fmt;
 
 /// A name and a mail address.
@@ -118,7 +118,7 @@ impl FieldType for Maintainer {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({"type": "string", "format": "name-email"})
+        literal(r#"{"type": "string", "format": "name-email"}"#)
     }
 }
 

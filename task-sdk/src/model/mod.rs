@@ -31,11 +31,12 @@ pub use violation::{PathPart, Refusal, Report, Violation, WHOLE};
 /// What the macros write; nobody else's.
 #[doc(hidden)]
 pub mod __private {
-    pub use super::choice::{any_of, choice_schema, read_choice};
+    pub use super::choice::{choice_schema, read_choice};
     pub use super::field::{describe_key, read_key};
     pub use super::object::{
         apply_rule, field_schema, read_object, read_part, write_key, write_object,
     };
+    pub use super::schema::any_of;
     pub use serde_json::{Map, Value};
 }
 

@@ -1,7 +1,7 @@
 //! JSON Schema (draft 2020-12) of models, for editors and for people: the normal form, not every coercion.
 
 use super::object::Model;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Schemas that are referred to by name, because they contain themselves.
 #[derive(Debug, Default)]
@@ -15,8 +15,22 @@ impl Definitions {
             let schema = make(self);
             self.0.insert(name.to_owned(), schema);
         }
-        json!({"$ref": format!("#/$defs/{name}")})
+        with("{}", "$ref", ["#/$defs/", name].concat().into())
     }
+}
+
+/// A schema written out; reading it takes less code in a component than building it.
+pub fn literal(text: &str) -> Value {
+    text.parse().unwrap_or_default()
+}
+
+/// A schema written out, and one more key.
+pub fn with(text: &str, key: &str, value: Value) -> Value {
+    let mut schema = literal(text);
+    if let Value::Object(map) = &mut schema {
+        map.insert(key.to_owned(), value);
+    }
+    schema
 }
 
 /// The complete schema of a model.
@@ -42,22 +56,7 @@ pub fn object<M: Model>(definitions: &mut Definitions) -> Map<String, Value> {
         definitions,
     };
     M::describe(&mut description);
-    let Description {
-        properties,
-        required,
-        ..
-    } = description;
-    let mut schema = Map::new();
-    schema.insert("type".into(), "object".into());
-    if !M::DOC.is_empty() {
-        schema.insert("description".into(), M::DOC.trim().into());
-    }
-    schema.insert("properties".into(), Value::Object(properties));
-    if !required.is_empty() {
-        schema.insert("required".into(), Value::Array(required));
-    }
-    schema.insert("additionalProperties".into(), Value::Bool(false));
-    schema
+    description.into_object(M::DOC)
 }
 
 /// The keys of a model, as they are gathered.
@@ -70,13 +69,31 @@ pub struct Description<'a> {
 }
 
 impl Description<'_> {
+    fn into_object(self, doc: &str) -> Map<String, Value> {
+        let mut schema = Map::new();
+        let mut put = |key: &str, value: Value| {
+            schema.insert(key.to_owned(), value);
+        };
+        put("type", "object".into());
+        if !doc.is_empty() {
+            put("description", doc.trim().into());
+        }
+        put("properties", Value::Object(self.properties));
+        if !self.required.is_empty() {
+            put("required", Value::Array(self.required));
+        }
+        put("additionalProperties", Value::Bool(false));
+        schema
+    }
+
     /// Adds a key: its type's schema, its documentation, its constraints, and its default (none: it is required).
+    #[inline(never)]
     pub fn key(
         &mut self,
         key: &str,
         schema: Value,
         doc: &str,
-        constrain: impl Fn(&mut Map<String, Value>),
+        constrain: &dyn Fn(&mut Map<String, Value>),
         default: Option<Value>,
     ) {
         let mut schema = match schema {
@@ -103,12 +120,17 @@ pub fn or_null(schema: Value) -> Value {
     match schema {
         Value::Object(mut schema) if schema.get("type").is_some_and(Value::is_string) => {
             let kind = schema["type"].take();
-            schema.insert("type".into(), json!([kind, "null"]));
+            schema.insert("type".into(), Value::Array(vec![kind, "null".into()]));
             if let Some(Value::Array(choices)) = schema.get_mut("enum") {
                 choices.push(Value::Null);
             }
             Value::Object(schema)
         }
-        other => json!({"anyOf": [other, {"type": "null"}]}),
+        other => any_of(vec![other, literal(r#"{"type": "null"}"#)]),
     }
+}
+
+/// The schema of alternatives.
+pub fn any_of(alternatives: Vec<Value>) -> Value {
+    with("{}", "anyOf", Value::Array(alternatives))
 }

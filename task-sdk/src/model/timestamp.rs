@@ -2,9 +2,9 @@
 
 use super::coercion;
 use super::field::FieldType;
-use super::schema::Definitions;
+use super::schema::{Definitions, literal};
 use super::violation::{Refusal, Report};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A date and a time of day, with the offset from UTC if one was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,13 +300,14 @@ impl FieldType for Timestamp {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({"type": "string", "format": "date-time"})
+        literal(r#"{"type": "string", "format": "date-time"}"#)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn iso(value: Value) -> Option<String> {
         let stamp = Timestamp::read(&value, &mut Report::default());

@@ -44,7 +44,7 @@ pub struct Violation {
     /// What kind of fault, in the vocabulary of pydantic 1, e.g. `value_error.missing`.
     pub kind: &'static str,
     /// The fault in words, for people.
-    pub message: String,
+    pub message: Cow<'static, str>,
 }
 
 impl fmt::Display for Violation {
@@ -65,12 +65,12 @@ pub struct Refusal {
     /// See [`Violation::kind`].
     pub kind: &'static str,
     /// See [`Violation::message`].
-    pub message: String,
+    pub message: Cow<'static, str>,
 }
 
 impl Refusal {
     /// A refusal of a given kind.
-    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(kind: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -79,8 +79,8 @@ impl Refusal {
 }
 
 /// A rule that says only what is wrong gives the plain kind `value_error`.
-impl From<&str> for Refusal {
-    fn from(message: &str) -> Self {
+impl From<&'static str> for Refusal {
+    fn from(message: &'static str) -> Self {
         Self::new("value_error", message)
     }
 }
@@ -120,7 +120,7 @@ impl Report {
     }
 
     /// Records a fault of the place that is being read.
-    pub fn refuse(&mut self, kind: &'static str, message: impl Into<String>) {
+    pub fn refuse(&mut self, kind: &'static str, message: impl Into<Cow<'static, str>>) {
         self.add(Refusal::new(kind, message));
     }
 

@@ -7,9 +7,9 @@ mod host;
 
 use super::coercion::{self, is_blank};
 use super::field::FieldType;
-use super::schema::Definitions;
+use super::schema::{Definitions, literal};
 use super::violation::{Refusal, Report};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fmt;
 
 /// A URL with a host, e.g. `https://deb.debian.org/debian`.
@@ -70,7 +70,7 @@ impl FieldType for Url {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({"type": "string", "format": "uri", "minLength": 1, "maxLength": LONGEST})
+        literal(r#"{"type": "string", "format": "uri", "minLength": 1, "maxLength": 65536}"#)
     }
 }
 
@@ -85,14 +85,14 @@ impl FieldType for FileUrl {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        json!({"type": "string", "format": "uri", "pattern": "^[Ff][Ii][Ll][Ee]://"})
+        literal(r#"{"type": "string", "format": "uri", "pattern": "^[Ff][Ii][Ll][Ee]://"}"#)
     }
 }
 
 /// In characters.
 const LONGEST: usize = 1 << 16;
 
-fn refusal(kind: &'static str, message: &str) -> Refusal {
+fn refusal(kind: &'static str, message: &'static str) -> Refusal {
     Refusal::new(kind, message)
 }
 
