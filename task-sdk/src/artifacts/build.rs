@@ -16,7 +16,6 @@ use crate::debian::deb822::{LONGEST_STANZA, StanzaError};
 use crate::debian::dose3::DoseDistCheck;
 use crate::debian::dsc::Dsc;
 use crate::debian::read_at::ReadAt;
-use crate::model::Model;
 use crate::paths;
 
 /// An upload: a `.changes` file and the files beside it that its `Checksums-Sha256` lists.
@@ -36,7 +35,7 @@ pub fn upload(directory: &dyn Directory, changes: &str) -> Result<Draft, Artifac
         r#type: Dpkg::Dpkg,
         changes_fields: parsed.fields().to_json(),
     };
-    Draft::new(directory, Category::Upload, &data.to_json(), files)
+    Draft::new(directory, Category::Upload, &data, files)
 }
 
 /// A source package: a `.dsc` file and the files that belong to it, of any directory. Fields are those of the `.dsc`.
@@ -67,7 +66,7 @@ pub fn source_package(
         dsc_fields: parsed.map(|dsc| dsc.fields().to_json()).unwrap_or_default(),
     };
     let files = by_name(files);
-    Draft::new(directory, Category::SourcePackage, &data.to_json(), files)
+    Draft::new(directory, Category::SourcePackage, &data, files)
 }
 
 /// One binary package.
@@ -85,7 +84,7 @@ pub fn binary_package(directory: &dyn Directory, path: &str) -> Result<Draft, Ar
         deb_control_files: deb.control_files().to_vec(),
     };
     let files = by_name(&[path]);
-    Draft::new(directory, Category::BinaryPackage, &data.to_json(), files)
+    Draft::new(directory, Category::BinaryPackage, &data, files)
 }
 
 /// What binary packages of one build have in common.
@@ -119,7 +118,7 @@ pub fn binary_packages(
         packages: files.iter().map(package).collect(),
     };
     let files = by_name(files);
-    Draft::new(directory, Category::BinaryPackages, &data.to_json(), files)
+    Draft::new(directory, Category::BinaryPackages, &data, files)
 }
 
 /// The log of a package build.
@@ -137,7 +136,7 @@ pub fn package_build_log(
         bd_uninstallable: explanation,
     };
     let files = by_name(&[file]);
-    Draft::new(directory, Category::PackageBuildLog, &data.to_json(), files)
+    Draft::new(directory, Category::PackageBuildLog, &data, files)
 }
 
 /// Files to be signed, under their paths beneath `base` (empty: beneath the directory itself).
@@ -148,7 +147,7 @@ pub fn signing_input(
     files: &[&str],
 ) -> Result<Draft, ArtifactError> {
     let files = beneath(base, files);
-    Draft::new(directory, Category::SigningInput, &data.to_json(), files)
+    Draft::new(directory, Category::SigningInput, data, files)
 }
 
 /// What lintian found: its analysis and its output, whatever they are called where they lie.
@@ -166,8 +165,9 @@ pub fn lintian(
         named("analysis.json", analysis),
         named("lintian.txt", output),
     ];
+    super::files::check_analysis(directory, analysis)?;
     let data = Lintian { summary };
-    Draft::new(directory, Category::Lintian, &data.to_json(), files)
+    Draft::new(directory, Category::Lintian, &data, files)
 }
 
 /// The results of autopkgtest, under the files' paths beneath `base`. Built packages (in `binaries/` there) are left out.
@@ -179,7 +179,7 @@ pub fn autopkgtest(
 ) -> Result<Draft, ArtifactError> {
     let mut files = beneath(base, files);
     files.retain(|file| !file.path.starts_with("binaries/"));
-    Draft::new(directory, Category::Autopkgtest, &data.to_json(), files)
+    Draft::new(directory, Category::Autopkgtest, data, files)
 }
 
 /// A system as a tarball.
@@ -189,7 +189,7 @@ pub fn system_tarball(
     file: &str,
 ) -> Result<Draft, ArtifactError> {
     let files = by_name(&[file]);
-    Draft::new(directory, Category::SystemTarball, &data.to_json(), files)
+    Draft::new(directory, Category::SystemTarball, data, files)
 }
 
 /// A system as the image of a disk.
@@ -199,13 +199,13 @@ pub fn system_image(
     file: &str,
 ) -> Result<Draft, ArtifactError> {
     let files = by_name(&[file]);
-    Draft::new(directory, Category::SystemImage, &data.to_json(), files)
+    Draft::new(directory, Category::SystemImage, data, files)
 }
 
 /// What blhc found.
 pub fn blhc(directory: &dyn Directory, file: &str) -> Result<Draft, ArtifactError> {
     let files = by_name(&[file]);
-    Draft::new(directory, Category::Blhc, &NoData.to_json(), files)
+    Draft::new(directory, Category::Blhc, &NoData, files)
 }
 
 /// What debdiff found between two files.
@@ -220,13 +220,13 @@ pub fn debdiff(
         new: paths::file_name(new).to_owned(),
     };
     let files = by_name(&[file]);
-    Draft::new(directory, Category::Debdiff, &data.to_json(), files)
+    Draft::new(directory, Category::Debdiff, &data, files)
 }
 
 /// The logs of a work request; there may be none.
 pub fn debug_logs(directory: &dyn Directory, files: &[&str]) -> Result<Draft, ArtifactError> {
     let files = by_name(files);
-    Draft::new(directory, Category::DebugLogs, &NoData.to_json(), files)
+    Draft::new(directory, Category::DebugLogs, &NoData, files)
 }
 
 fn by_name(files: &[&str]) -> Vec<DraftFile> {

@@ -1,11 +1,11 @@
 //! Artifacts that are about to be stored.
 
-use super::{ArtifactError, Category, Directory, FileOf, FilesError, check};
+use super::{ArtifactError, Category, Directory, FileOf, FilesError};
 use crate::debian::read_at::ReadAt;
+use crate::model::Model;
 use crate::paths;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::BTreeSet;
 
 /// An artifact that a task wants to be stored. It has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,26 +39,26 @@ impl DraftFile {
 
 impl Draft {
     /// Checks an artifact whose files lie beneath `directory`: names, that each file is there, data, rules of the category.
-    pub fn new(
+    ///
+    /// Generic over the data, so that a component carries the model of its own artifacts only.
+    pub(super) fn new<M: Model>(
         directory: &dyn Directory,
         category: Category,
-        data: &Value,
+        data: &M,
         files: Vec<DraftFile>,
     ) -> Result<Self, ArtifactError> {
-        let mut sources = BTreeMap::new();
+        let mut known = BTreeSet::new();
         for file in &files {
             paths::check(&file.path)?;
             paths::check(&file.source)?;
-            if sources
-                .insert(file.path.as_str(), file.source.as_str())
-                .is_some()
-            {
+            if !known.insert(file.path.as_str()) {
                 return Err(FilesError::Twice(file.path.clone()).into());
             }
         }
-        let contents = Contents { directory, sources };
+        let data = M::parse(&data.to_json()).map_err(ArtifactError::Data)?;
+        let data = data.to_json();
         let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-        let data = check(category.as_str(), data, &names, Some(&contents))?;
+        super::files::check(category, &data, &names)?;
         for file in &files {
             let path = file.source.as_str();
             let found = FileOf { directory, path }.size();
@@ -72,28 +72,5 @@ impl Draft {
             data,
             files,
         })
-    }
-}
-
-/// The files of a draft by their paths within the artifact.
-struct Contents<'a> {
-    directory: &'a dyn Directory,
-    sources: BTreeMap<&'a str, &'a str>,
-}
-
-impl Contents<'_> {
-    fn source(&self, path: &str) -> io::Result<&str> {
-        let source = self.sources.get(path).copied();
-        source.ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-impl Directory for Contents<'_> {
-    fn size(&self, path: &str) -> io::Result<u64> {
-        self.directory.size(self.source(path)?)
-    }
-
-    fn read_at(&self, path: &str, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.directory.read_at(self.source(path)?, offset, buffer)
     }
 }

@@ -84,7 +84,10 @@ pub fn check(
 ) -> Result<Value, ArtifactError> {
     let category: Category = category.parse()?;
     let data = normalise(category, data).map_err(ArtifactError::Data)?;
-    files::check(category, &data, paths, contents)?;
+    files::check(category, &data, paths)?;
+    if let (Category::Lintian, Some(directory)) = (category, contents) {
+        files::check_analysis(directory, "analysis.json")?;
+    }
     Ok(data)
 }
 

@@ -47,44 +47,52 @@ impl Stanza {
         refuse_long(content)?;
         // A lone carriage return ends a line here, unlike in uploads: the reference splits this text itself, files are split for it.
         let lines = lines_of_any_end(content).filter(|line| !line.starts_with(b"#"));
-        Self::from_payload(payload(lines))
+        Self::from_payload(payload(lines), |_| false)
     }
 
     /// The stanza of a `.dsc` or `.changes` file: unsigned text up to its first blank line, or what a clear signature covers.
     pub fn parse_signed(content: &[u8]) -> Result<Self, StanzaError> {
+        Self::parse_upload(content, |_| false)
+    }
+
+    /// The same, where some fields are lists: their values are not checked, because they are taken apart by lines anyway.
+    pub(super) fn parse_upload(
+        content: &[u8],
+        is_list: impl Fn(&str) -> bool,
+    ) -> Result<Self, StanzaError> {
         refuse_long(content)?;
         let mut lines = payload(content.split(|&byte| byte == b'\n'));
         // Comments count as lines until the stanza has been cut out: a blank line after a leading comment ends it.
         lines.retain(|line| !line.starts_with(b"#"));
-        Self::from_payload(lines)
+        Self::from_payload(lines, is_list)
     }
 
-    fn from_payload(lines: Vec<&[u8]>) -> Result<Self, StanzaError> {
-        let mut stanza = Self::default();
+    fn from_payload(
+        lines: Vec<&[u8]>,
+        is_list: impl Fn(&str) -> bool,
+    ) -> Result<Self, StanzaError> {
         let mut decoder = Decoder::default();
-        let mut open: Option<(String, String)> = None;
+        let mut fields: Vec<(String, String)> = Vec::new();
         for line in lines {
             let line = decoder.decode(line);
             if let Some((name, value)) = split_field(&line) {
-                stanza.close(open.take())?;
-                open = Some((name.to_owned(), value.to_owned()));
+                fields.push((name.to_owned(), value.to_owned()));
             } else if line.starts_with(text::is_blank)
                 && !line.chars().all(text::is_blank)
-                && let Some((_, value)) = &mut open
+                && let Some((_, value)) = fields.last_mut()
             {
                 value.push('\n');
                 value.push_str(&line);
             }
         }
-        stanza.close(open)?;
-        Ok(stanza)
-    }
-
-    fn close(&mut self, field: Option<(String, String)>) -> Result<(), StanzaError> {
-        match field {
-            Some((name, value)) => self.set(&name, value),
-            None => Ok(()),
+        let mut stanza = Self::default();
+        for (name, value) in fields {
+            if !is_list(&name) {
+                check_value(&name, &value)?;
+            }
+            stanza.fields.set(&name, value);
         }
+        Ok(stanza)
     }
 
     /// The value of a field; its name's case does not matter.

@@ -22,14 +22,14 @@ impl<V> FieldMap<V> {
     /// The value of a field.
     pub fn get(&self, name: &str) -> Option<&V> {
         self.places
-            .get(&name.to_lowercase())
+            .get(&name.to_ascii_lowercase())
             .map(|&place| &self.fields[place].1)
     }
 
     /// The value of a field, to be changed.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut V> {
         self.places
-            .get(&name.to_lowercase())
+            .get(&name.to_ascii_lowercase())
             .map(|&place| &mut self.fields[place].1)
     }
 
@@ -39,13 +39,14 @@ impl<V> FieldMap<V> {
             *known = value;
             return;
         }
-        self.places.insert(name.to_lowercase(), self.fields.len());
+        self.places
+            .insert(name.to_ascii_lowercase(), self.fields.len());
         self.fields.push((name.to_owned(), value));
     }
 
     /// Moves a field right before another one. Does nothing and says false when either is missing or both are the same.
     pub fn move_before(&mut self, name: &str, reference: &str) -> bool {
-        let place = |name: &str| self.places.get(&name.to_lowercase()).copied();
+        let place = |name: &str| self.places.get(&name.to_ascii_lowercase()).copied();
         let (Some(from), Some(to)) = (place(name), place(reference)) else {
             return false;
         };
@@ -56,7 +57,7 @@ impl<V> FieldMap<V> {
         self.fields
             .insert(if from < to { to - 1 } else { to }, field);
         for (place, (name, _)) in self.fields.iter().enumerate() {
-            self.places.insert(name.to_lowercase(), place);
+            self.places.insert(name.to_ascii_lowercase(), place);
         }
         true
     }

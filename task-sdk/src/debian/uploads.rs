@@ -129,12 +129,14 @@ pub struct UploadFields {
 impl UploadFields {
     /// Reads the stanza of an upload, signed or not; `lists` says which fields list files.
     pub(super) fn parse(content: &[u8], lists: &[ListField]) -> Result<Self, StanzaError> {
+        let list = |name: &str| {
+            let mut lists = lists.iter();
+            lists.find(|(list, _)| name.eq_ignore_ascii_case(list))
+        };
+        let stanza = Stanza::parse_upload(content, |name| list(name).is_some())?;
         let mut fields = FieldMap::default();
-        for (name, value) in Stanza::parse_signed(content)?.into_fields() {
-            let list = lists
-                .iter()
-                .find(|(list, _)| name.eq_ignore_ascii_case(list));
-            let value = match list {
+        for (name, value) in stanza.into_fields() {
+            let value = match list(&name) {
                 Some((_, columns)) => parse_list(&value, columns),
                 None => FieldValue::Text(value),
             };

@@ -68,6 +68,41 @@ fn the_control_archive_tells_fields_source_and_file_names() {
     }
 }
 
+/// A control archive with nothing but `./control` (Package, Version, Description), as xz(1) and zstd(1) pack it.
+const PACKED: [(&str, &[u8]); 2] = [
+    ("control.tar.xz", include_bytes!("control.tar.xz")),
+    ("control.tar.zst", include_bytes!("control.tar.zst")),
+];
+
+#[test]
+fn control_archives_of_xz_and_zstd_are_unpacked() {
+    for (name, archive) in PACKED {
+        let deb = Deb::read(&deb_with(name, archive)).unwrap();
+        assert_eq!(deb.control().get("Package"), Some("a"), "{name}");
+        assert_eq!(deb.control_files(), ["control"], "{name}");
+    }
+}
+
+#[test]
+fn a_damaged_control_archive_is_refused_or_read_but_never_trapped_in() {
+    for (name, archive) in PACKED {
+        for length in 0..archive.len() / 2 {
+            let error = Deb::read(&deb_with(name, &archive[..length])).unwrap_err();
+            assert!(
+                matches!(error, DebError::Format(_)),
+                "{name} {length}: {error}"
+            );
+        }
+        for place in 0..archive.len() {
+            for bit in [0x01, 0x10, 0x80] {
+                let mut damaged = archive.to_vec();
+                damaged[place] ^= bit;
+                let _ = Deb::read(&deb_with(name, &damaged));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_package_without_a_source_field_is_its_own_source() {
     for (control, name, version) in [
