@@ -4,6 +4,8 @@ use super::message::Channel;
 use super::orders::{End, ErrorOutput, Launch, Order, Refusal, Report, Status, Step};
 use super::{Abort, Command, ExecutorError, Exit, Sink, Stderr};
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -169,6 +171,8 @@ pub(super) struct Conversation<'a> {
     pub(super) id: u64,
     /// Between SIGTERM and SIGKILL.
     pub(super) grace: Duration,
+    /// Whether the watcher sees processes under the same numbers as this process, which then kills the group of a watcher that was killed.
+    pub(super) same_processes: bool,
 }
 
 impl Conversation<'_> {
@@ -182,8 +186,8 @@ impl Conversation<'_> {
             timeout,
         } = plan;
         let unattended = KillWhenDropped(self);
-        let pipes = match self.next_report().await? {
-            Event::Started(pipes) => pipes,
+        let (group, pipes) = match self.next_report().await? {
+            Event::Started(group, pipes) => (group, pipes),
             Event::Refused(refusal) => {
                 std::mem::forget(unattended);
                 return Err(explain(refusal, &launch));
@@ -204,9 +208,9 @@ impl Conversation<'_> {
         tokio::pin!(expired);
         let end = loop {
             tokio::select! {
-                event = self.next_report() => match event? {
-                    Event::Ended(end) => break end,
-                    _ => return Err(lost()),
+                event = self.next_report() => match event {
+                    Ok(Event::Ended(end)) => break end,
+                    _ => return Err(self.abandon(group)),
                 },
                 () = abort.cancelled(), if why.is_none() => {
                     why = Some(Exit::Aborted);
@@ -253,12 +257,20 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// The watcher is gone: what can still be reached is killed from here.
+    fn abandon(&self, group: Pid) -> ExecutorError {
+        if self.same_processes {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        lost()
+    }
+
     /// The next report about this command; those about earlier ones, which nobody followed to their end, are passed over.
     async fn next_report(&self) -> Result<Event, ExecutorError> {
         loop {
             match self.channel.receive().await {
-                Ok(Some((Report::Started { id, .. }, pipes))) if id == self.id => {
-                    return Ok(Event::Started(pipes));
+                Ok(Some((Report::Started { id, group }, pipes))) if id == self.id => {
+                    return Ok(Event::Started(Pid::from_raw(group), pipes));
                 }
                 Ok(Some((Report::Refused { id, refusal }, _))) if id == self.id => {
                     return Ok(Event::Refused(refusal));
@@ -275,7 +287,7 @@ impl Conversation<'_> {
 
 /// A report about the command that is followed.
 enum Event {
-    Started(Vec<OwnedFd>),
+    Started(Pid, Vec<OwnedFd>),
     Refused(Refusal),
     Ended(End),
 }

@@ -4,12 +4,11 @@
 //! for each command. Every supervisor holds a socket to the runtime: when the runtime ends, even by `kill -9`, the sockets close and
 //! everything that was started for it is killed.
 
-use super::ExecutorError;
 use super::cgroup::{self, Cgroup};
-use super::message;
 use super::orders::{Errand, Launch};
 use super::supervise::{Territory, Watch, announce_children, kill_children};
 use super::system::{self, Fork};
+use super::{ExecutorError, message, work};
 use nix::sys::signal::Signal;
 use std::ffi::OsStr;
 use std::io;
@@ -41,8 +40,8 @@ pub fn supervisor_main_if_called() {
     system::exit(i32::from(served.is_err()));
 }
 
-/// Hands an errand to the helper; the socket on which it will be answered is the other end of `control`.
-pub(super) fn send(errand: &Errand, control: BorrowedFd<'_>) -> Result<(), ExecutorError> {
+/// Hands an errand to the helper. The first descriptor is the socket on whose other end it will be answered.
+pub(super) fn send(errand: &Errand, descriptors: &[BorrowedFd<'_>]) -> Result<(), ExecutorError> {
     let failed = |error: io::Error| {
         ExecutorError::System(format!(
             "cannot start the helper process: {error}; are processes or memory exhausted?"
@@ -52,13 +51,13 @@ pub(super) fn send(errand: &Errand, control: BorrowedFd<'_>) -> Result<(), Execu
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     if let Some(connection) = &*helper
-        && message::send(connection.socket.as_fd(), errand, &[control]).is_ok()
+        && message::send(connection.socket.as_fd(), errand, descriptors).is_ok()
     {
         return Ok(());
     }
     // None yet, or somebody killed it: a new one, once.
     let connection = helper.insert(Connection::open()?);
-    message::send(connection.socket.as_fd(), errand, &[control]).map_err(failed)
+    message::send(connection.socket.as_fd(), errand, descriptors).map_err(failed)
 }
 
 /// A running helper. Dropped, the helper sees its socket close and ends.
@@ -117,21 +116,23 @@ fn serve(socket: OwnedFd) -> io::Result<()> {
     }
     cgroup::sweep();
     while let Some((errand, descriptors)) = message::receive::<Errand>(socket.as_fd())? {
-        let Some(control) = descriptors.into_iter().next() else {
+        if descriptors.is_empty() {
             continue;
-        };
+        }
         if let Ok(Fork::Child) = system::fork() {
             drop(socket);
-            system::exit(i32::from(run(errand, control).is_err()));
+            system::exit(i32::from(run(errand, descriptors).is_err()));
         }
         // Could it not fork, the control socket closes here, and the runtime says so.
     }
     Ok(())
 }
 
-fn run(errand: Errand, control: OwnedFd) -> io::Result<()> {
+fn run(errand: Errand, mut descriptors: Vec<OwnedFd>) -> io::Result<()> {
+    let control = descriptors.remove(0);
     match errand {
         Errand::Supervise { launch, cgroup } => supervise_on_host(&launch, cgroup, control),
+        Errand::Work { ids, work } => work::attend(ids, &work, &control, descriptors),
     }
 }
 

@@ -68,17 +68,16 @@ impl Commands for HostCommands {
         let (ours, theirs) = message::pair().map_err(no_socket)?;
         let channel = Channel::new(ours).map_err(no_socket)?;
         let errand = Errand::Supervise {
-            launch: plan.launch,
+            launch: plan.launch.clone(),
             cgroup: self.cgroups,
         };
-        helper::send(&errand, theirs.as_fd())?;
+        helper::send(&errand, &[theirs.as_fd()])?;
         drop(theirs);
-        let Errand::Supervise { launch, .. } = errand;
-        plan.launch = launch;
         let conversation = Conversation {
             channel: &channel,
             id: 0,
             grace: self.grace,
+            same_processes: true,
         };
         conversation.follow(plan, abort).await
     }

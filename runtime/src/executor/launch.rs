@@ -98,6 +98,9 @@ fn become_command(
         let Err(error) = execute(program);
         match error {
             Errno::ENOENT | Errno::ENOTDIR => continue,
+            // Also said of a file in a directory that may not be searched, where it would not have been found.
+            Errno::EACCES
+                if nix::sys::stat::stat(program.as_c_str()).is_err() && programs.len() > 1 => {}
             Errno::EACCES => found_but_refused = Some(error),
             _ => return Err(at(Step::Program)(error)),
         }

@@ -9,6 +9,8 @@ mod error;
 mod follow;
 mod helper;
 mod host;
+mod ids;
+mod images;
 mod instance;
 mod launch;
 mod message;
@@ -17,9 +19,15 @@ mod supervise;
 mod system;
 #[cfg(test)]
 mod tests;
+mod unpack;
+mod work;
 
 pub use command::{Abort, Command, Commands, Exit, Sink, Stderr};
 pub use error::ExecutorError;
 pub use helper::supervisor_main_if_called;
 pub use host::{DEFAULT_GRACE, HostCommands};
+pub use images::{
+    CachedImage, DEFAULT_KEPT, DEFAULT_UNPACKED_SIZE, Image, ImageCache, ImageDigest, ImageFile,
+    Recoding,
+};
 pub use instance::Instance;

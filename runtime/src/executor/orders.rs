@@ -1,9 +1,11 @@
 //! What the runtime and its helper processes say to each other.
 
+use super::ExecutorError;
+use super::ids::IdMap;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 
-/// What the runtime asks of its helper. The descriptor that comes with it is the socket for everything further.
+/// What the runtime asks of its helper. The first descriptor that comes with it is the socket for everything further.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Errand {
     /// Start one command on the host and watch over it until it and its descendants are gone.
@@ -13,10 +15,54 @@ pub(super) enum Errand {
         /// Put it into a cgroup of its own if the machine has them.
         cgroup: bool,
     },
+    /// Do something with files for which the ids of sandboxes are needed. The answer is [`Report::Done`].
+    Work {
+        /// In a user namespace with these ids; none: as the caller.
+        ids: Option<IdMap>,
+        /// What is to be done; its descriptors come along.
+        work: Work,
+    },
+}
+
+/// Work on files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Work {
+    /// Unpack an archive (second descriptor) into a new directory of this name beneath a directory (first).
+    Unpack {
+        name: OsString,
+        /// Bytes that the archive may have when it is decompressed.
+        size: u64,
+    },
+    /// Remove everything of this name beneath a directory (descriptor). None there is no error.
+    Remove { name: OsString },
+    /// Make a directory of this name, owned by the root of sandboxes, beneath a directory (descriptor). One there is no error.
+    MakeDirectory { name: OsString },
+    /// Decompress a file (first descriptor) and write it to another (second), compressed quickly or not at all.
+    Recode { compressed: bool },
+}
+
+/// Why work failed: the error that the runtime will report, in a form that can be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Failure {
+    Image(String),
+    File(String),
+    System(String),
+    Unsupported(String),
+}
+
+impl From<Failure> for ExecutorError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Image(words) => Self::Image(words),
+            Failure::File(words) => Self::File(words),
+            Failure::System(words) => Self::System(words),
+            Failure::Unsupported(words) => Self::Unsupported(words),
+        }
+    }
 }
 
 /// A command as the process that starts it needs to know it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Launch {
     /// Program and arguments, not empty.
     pub(super) arguments: Vec<OsString>,
@@ -76,6 +122,8 @@ pub(super) enum Report {
     Refused { id: u64, refusal: Refusal },
     /// The command and all its descendants are gone.
     Ended { id: u64, end: End },
+    /// The work is done, or could not be.
+    Done { result: Result<(), Failure> },
 }
 
 /// How a command ended, as its watcher saw it.

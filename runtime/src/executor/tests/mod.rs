@@ -1,6 +1,7 @@
 //! The promises of the executor, one test for each.
 
 mod commands;
+mod images;
 
 use super::{Abort, Command, Commands, ExecutorError, Exit, HostCommands, Sink, Stderr};
 use std::ffi::OsString;

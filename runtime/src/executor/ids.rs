@@ -1,0 +1,208 @@
+//! User and group ids of sandboxes: which ids of the host stand behind 0 to 65535 inside, and entering a user namespace that maps them.
+
+use super::ExecutorError;
+use super::system::{self, Fork};
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Gid, Group, Pid, Uid, User, getegid, geteuid, pipe2, setgroups};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, Stdio};
+
+/// How many ids a sandbox has: 0 to 65535, as Debian uses them.
+pub(super) const IDS: u32 = 1 << 16;
+
+/// Where root's sandboxes have their ids if `/etc/subuid` does not say: high up, where neither users nor sub-ids of users are found, and never
+/// the host's own ids: a sandbox whose root is the host's root may write to the kernel's settings.
+const ROOT_BASE: u32 = 0x6000_0000;
+
+/// Which ids of the host are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct IdMap {
+    /// The host's uid behind uid 0.
+    users: u32,
+    /// The host's gid behind gid 0.
+    groups: u32,
+    /// Who asks.
+    caller: (u32, u32),
+}
+
+/// Who is known inside a user namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// The ids of the sandbox only.
+    Inside,
+    /// The caller too, as number 65536: for work on the caller's files, before anything foreign runs.
+    InsideAndCaller,
+}
+
+impl IdMap {
+    /// The ids that this process may use.
+    pub(super) fn of_this_process() -> Result<Self, ExecutorError> {
+        let (uid, gid) = (geteuid(), getegid());
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
+        let group_name = Group::from_gid(gid).ok().flatten().map(|group| group.name);
+        let users = subordinate(&read("/etc/subuid"), name.as_deref(), uid.as_raw());
+        // The ranges of groups are listed by user as well.
+        let groups = subordinate(&read("/etc/subgid"), name.as_deref(), uid.as_raw());
+        let caller = (uid.as_raw(), gid.as_raw());
+        if let (Some(users), Some(groups)) = (users, groups) {
+            return Ok(Self {
+                users,
+                groups,
+                caller,
+            });
+        }
+        if uid.is_root() {
+            return Self::of_root(&read("/proc/self/uid_map"), caller);
+        }
+        let name = name.or(group_name).unwrap_or_else(|| uid.to_string());
+        Err(ExecutorError::Unsupported(format!(
+            "sandboxes need sub-ids: {name} has no range of {IDS} in /etc/subuid and /etc/subgid; add one with usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"
+        )))
+    }
+
+    fn of_root(own: &str, caller: (u32, u32)) -> Result<Self, ExecutorError> {
+        let reachable = own.lines().any(|line| {
+            let mut numbers = line
+                .split_ascii_whitespace()
+                .map(|n| n.parse::<u64>().unwrap_or(0));
+            let first = numbers.next().unwrap_or(0);
+            let count = numbers.nth(1).unwrap_or(0);
+            first <= u64::from(ROOT_BASE) && u64::from(ROOT_BASE + IDS) <= first + count
+        });
+        if !reachable {
+            return Err(ExecutorError::Unsupported(format!(
+                "sandboxes need {IDS} further ids, but this container has too few; add a range for root to /etc/subuid and /etc/subgid that lies within /proc/self/uid_map"
+            )));
+        }
+        Ok(Self {
+            users: ROOT_BASE,
+            groups: ROOT_BASE,
+            caller,
+        })
+    }
+
+    /// Inside id, outside id, count: the lines of a `uid_map` and a `gid_map`.
+    fn lines(&self, known: Known) -> [Vec<[u32; 3]>; 2] {
+        let mut maps = [vec![[0, self.users, IDS]], vec![[0, self.groups, IDS]]];
+        if known == Known::InsideAndCaller {
+            maps[0].push([IDS, self.caller.0, 1]);
+            maps[1].push([IDS, self.caller.1, 1]);
+        }
+        maps
+    }
+
+    /// Writes the maps of a process that waits in its new user namespace.
+    fn write(&self, process: Pid, known: Known) -> io::Result<()> {
+        let [users, groups] = self.lines(known);
+        if self.caller.0 == 0 {
+            let text = |lines: &[[u32; 3]]| -> String {
+                lines
+                    .iter()
+                    .map(|[inside, outside, count]| format!("{inside} {outside} {count}\n"))
+                    .collect()
+            };
+            fs::write(format!("/proc/{process}/uid_map"), text(&users))?;
+            return fs::write(format!("/proc/{process}/gid_map"), text(&groups));
+        }
+        let for_users = start("newuidmap", process, &users)?;
+        let for_groups = start("newgidmap", process, &groups)?;
+        finish("newuidmap", for_users)?;
+        finish("newgidmap", for_groups)
+    }
+}
+
+/// Forks into a new user namespace and further ones (`flags`). The child is root there, and nobody outside. Single-threaded callers only.
+pub(super) fn enter(map: &IdMap, known: Known, flags: i32) -> io::Result<Fork> {
+    let (go, say_go) = pipe2(OFlag::O_CLOEXEC)?;
+    match system::fork_into(libc::CLONE_NEWUSER | flags, None)? {
+        Fork::Parent(child) => {
+            drop(go);
+            if let Err(error) = map.write(child, known) {
+                let _ = kill(child, Signal::SIGKILL);
+                let _ = system::wait_for(child);
+                return Err(error);
+            }
+            File::from(say_go).write_all(b".")?;
+            Ok(Fork::Parent(child))
+        }
+        Fork::Child => {
+            drop(say_go);
+            if File::from(go).read_exact(&mut [0]).is_err() {
+                system::exit(1);
+            }
+            setgroups(&[])?;
+            let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
+            nix::unistd::setresgid(group, group, group)?;
+            nix::unistd::setresuid(user, user, user)?;
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            Ok(Fork::Child)
+        }
+    }
+}
+
+fn start(program: &str, process: Pid, lines: &[[u32; 3]]) -> io::Result<Child> {
+    Command::new(program)
+        .arg(process.to_string())
+        .args(lines.iter().flatten().map(u32::to_string))
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| {
+            io::Error::other(format!(
+                "cannot start {program}: {error}; install the package uidmap"
+            ))
+        })
+}
+
+fn finish(program: &str, child: Child) -> io::Result<()> {
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{program} refused: {}; compare /etc/subuid and /etc/subgid with the user's name",
+        String::from_utf8_lossy(&output.stderr).trim()
+    )))
+}
+
+/// The first range of a user that is long enough, in the text of `/etc/subuid` or `/etc/subgid` (`name:start:count`).
+fn subordinate(text: &str, name: Option<&str>, uid: u32) -> Option<u32> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let owner = fields.next()?;
+        let (start, count): (u32, u32) = (
+            fields.next()?.parse().ok()?,
+            fields.next()?.trim().parse().ok()?,
+        );
+        let own = Some(owner) == name || owner.parse() == Ok(uid);
+        (own && count >= IDS).then_some(start)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_range_that_is_long_enough_is_taken() {
+        let text =
+            "other:100000:65536\nworker:165536:10\n1001:200000:65536\nworker:300000:131072\n";
+        assert_eq!(subordinate(text, Some("worker"), 1000), Some(300_000));
+        assert_eq!(subordinate(text, Some("x"), 1001), Some(200_000));
+        assert_eq!(subordinate(text, Some("none"), 7), None);
+        assert_eq!(subordinate("garbage\nworker:x:y", Some("worker"), 7), None);
+    }
+
+    #[test]
+    fn root_takes_high_ids_and_says_so_when_a_container_has_none() {
+        let map = IdMap::of_root("         0          0 4294967295\n", (0, 0)).unwrap();
+        assert_eq!(map.users, ROOT_BASE);
+        let refused = IdMap::of_root("0 100000 65536\n", (0, 0));
+        assert!(matches!(refused, Err(ExecutorError::Unsupported(_))));
+    }
+}

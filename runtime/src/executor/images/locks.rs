@@ -1,0 +1,75 @@
+//! Who may change an image and who uses it, agreed between all runtimes of a machine. A lock ends with its holder, however that ends.
+
+use super::{ImageDigest, broken};
+use crate::executor::ExecutorError;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// What a lock is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To fetch, unpack or recode: one at a time.
+    Change,
+    /// To use: many at a time. Keeps the image from being removed.
+    Use,
+}
+
+/// A lock that is held.
+#[derive(Debug)]
+pub(super) struct Lock(#[allow(dead_code, reason = "held, not read")] Vec<File>);
+
+impl Lock {
+    /// Waits for a lock.
+    pub(super) fn wait(
+        directory: &Path,
+        sha256: &ImageDigest,
+        purpose: Purpose,
+    ) -> Result<Self, ExecutorError> {
+        let path = path(directory, sha256, purpose);
+        let file = open(&path)?;
+        let locked = match purpose {
+            Purpose::Change => file.lock(),
+            Purpose::Use => file.lock_shared(),
+        };
+        locked.map_err(|error| broken(&path, &error))?;
+        Ok(Self(vec![file]))
+    }
+
+    /// The locks needed to remove an image, or none if anybody uses or changes it.
+    pub(super) fn try_exclusive(
+        directory: &Path,
+        sha256: &ImageDigest,
+    ) -> Result<Option<Self>, ExecutorError> {
+        let mut held = Vec::new();
+        for purpose in [Purpose::Change, Purpose::Use] {
+            let path = path(directory, sha256, purpose);
+            let file = open(&path)?;
+            match file.try_lock() {
+                Ok(()) => held.push(file),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(broken(&path, &error)),
+            }
+        }
+        Ok(Some(Self(held)))
+    }
+}
+
+fn path(directory: &Path, sha256: &ImageDigest, purpose: Purpose) -> PathBuf {
+    let kind = match purpose {
+        Purpose::Change => "change",
+        Purpose::Use => "use",
+    };
+    directory.join("locks").join(format!("{sha256}.{kind}"))
+}
+
+fn open(path: &Path) -> Result<File, ExecutorError> {
+    let open = || {
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+    };
+    open().map_err(|error| broken(path, &error))
+}

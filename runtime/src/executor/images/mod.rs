@@ -1,0 +1,507 @@
+//! The cache of images: fetched once, verified, unpacked once, shared by all sandboxes and all runtimes of a machine.
+//!
+//! ```text
+//! <directory>/<sha256>/file/<name>   the image file as it was fetched
+//!                      recoded.tar…  the same, quick to unpack, once somebody asked for it
+//!                      root/         unpacked, once somebody asked for it; belongs to the ids of sandboxes
+//! <directory>/<sha256>.tmp/          being fetched, or being removed
+//! <directory>/locks/
+//! ```
+//! Everything gets its final name when it is whole and on disk.
+
+mod locks;
+
+use super::ids::IdMap;
+use super::orders::Work;
+use super::{Abort, ExecutorError, work};
+use locks::{Lock, Purpose};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::SystemTime;
+
+/// Images that are kept when nothing else was asked for.
+pub const DEFAULT_KEPT: usize = 10;
+
+/// Bytes that an image may have unpacked when nothing else was asked for: 64 GiB.
+pub const DEFAULT_UNPACKED_SIZE: u64 = 64 << 30;
+
+/// A sha256 checksum, in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ImageDigest(String);
+
+impl FromStr for ImageDigest {
+    type Err = ExecutorError;
+
+    fn from_str(text: &str) -> Result<Self, ExecutorError> {
+        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() == 64 && text.bytes().all(hexadecimal) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(ExecutorError::Image(format!(
+            "{text:?} is no sha256 checksum; it needs 64 lower-case hexadecimal digits"
+        )))
+    }
+}
+
+impl fmt::Display for ImageDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an image file has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFile {
+    /// Its name, kept because tools judge files by their names.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its checksum.
+    pub sha256: ImageDigest,
+}
+
+/// How an image is recoded for tools that unpack it each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recoding {
+    /// Not compressed.
+    Tar,
+    /// Compressed with zstd: unpacks about as fast, takes a third of the space.
+    TarZst,
+}
+
+impl Recoding {
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Tar => "recoded.tar",
+            Self::TarZst => "recoded.tar.zst",
+        }
+    }
+}
+
+/// An image in the cache. As long as this value lives, the image is not removed.
+#[derive(Debug)]
+pub struct Image {
+    directory: PathBuf,
+    wanted: ImageFile,
+    _in_use: Lock,
+}
+
+impl Image {
+    /// The image file, under the name that was asked for.
+    pub fn file(&self) -> PathBuf {
+        self.directory.join("file").join(&self.wanted.name)
+    }
+
+    /// Its checksum.
+    pub fn digest(&self) -> &ImageDigest {
+        &self.wanted.sha256
+    }
+
+    /// The unpacked root directory, if [`ImageCache::unpack`] has made it.
+    pub(super) fn root(&self) -> PathBuf {
+        self.directory.join("root")
+    }
+}
+
+/// An image as [`ImageCache::list`] shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedImage {
+    /// Its checksum.
+    pub sha256: ImageDigest,
+    /// The names of its file.
+    pub names: Vec<String>,
+    /// The size of its file in bytes.
+    pub size: u64,
+    /// Whether it is unpacked.
+    pub unpacked: bool,
+    /// When it was last asked for.
+    pub used: SystemTime,
+}
+
+/// A directory of images.
+#[derive(Debug, Clone)]
+pub struct ImageCache {
+    directory: PathBuf,
+    kept: usize,
+    unpacked_size: u64,
+}
+
+impl ImageCache {
+    /// A cache in this directory, which is made when it is needed. Tools with sub-ids have to reach it: its parents need `o+x`.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            kept: DEFAULT_KEPT,
+            unpacked_size: DEFAULT_UNPACKED_SIZE,
+        }
+    }
+
+    /// How many images are kept; the ones that were used least recently go when a new one comes.
+    pub fn kept(mut self, images: usize) -> Self {
+        self.kept = images;
+        self
+    }
+
+    /// How many bytes an image may have when it is unpacked.
+    pub fn unpacked_size(mut self, bytes: u64) -> Self {
+        self.unpacked_size = bytes;
+        self
+    }
+
+    /// The image, from the cache or, once for all who ask at the same time, by `fetch`, which writes it to the new file that it is given.
+    ///
+    /// What was fetched is verified by size and checksum, and kept only if both are right ([`ExecutorError::Image`] otherwise).
+    pub async fn ensure<Fetch, Fetched>(
+        &self,
+        wanted: &ImageFile,
+        fetch: Fetch,
+        abort: &Abort,
+    ) -> Result<Image, ExecutorError>
+    where
+        Fetch: FnOnce(File) -> Fetched,
+        Fetched: Future<Output = Result<(), ExecutorError>>,
+    {
+        check_name(&wanted.name)?;
+        let _alone = self.lock(&wanted.sha256, Purpose::Change, abort).await?;
+        let in_use = self.lock(&wanted.sha256, Purpose::Use, abort).await?;
+        let image = Image {
+            directory: self.place(&wanted.sha256),
+            wanted: wanted.clone(),
+            _in_use: in_use,
+        };
+        if !image.directory.is_dir() {
+            self.fetch(wanted, fetch, abort).await?;
+            self.prune_to(self.kept, Some(&wanted.sha256)).await?;
+        }
+        self.name(&image)?;
+        let _ = File::open(&image.directory)
+            .and_then(|directory| directory.set_modified(SystemTime::now()));
+        Ok(image)
+    }
+
+    /// Unpacks an image unless it is unpacked already. Sandboxes do this themselves when they start.
+    ///
+    /// An archive that is damaged, incomplete or too big is an [`ExecutorError::Image`], and nothing of it stays.
+    pub async fn unpack(&self, image: &Image, abort: &Abort) -> Result<(), ExecutorError> {
+        if image.root().is_dir() {
+            return Ok(());
+        }
+        let ids = IdMap::of_this_process()?;
+        let _alone = self.lock(image.digest(), Purpose::Change, abort).await?;
+        if image.root().is_dir() {
+            return Ok(());
+        }
+        let directory = open(&image.directory)?;
+        let archive = open(&image.file())?;
+        let remove = Work::Remove {
+            name: HALF_UNPACKED.into(),
+        };
+        let never = Abort::new();
+        // Half a root directory of one who was killed.
+        work::request(Some(ids), remove.clone(), &[directory.as_fd()], &never).await?;
+        let unpack = Work::Unpack {
+            name: HALF_UNPACKED.into(),
+            size: self.unpacked_size,
+        };
+        let descriptors = [directory.as_fd(), archive.as_fd()];
+        if let Err(error) = work::request(Some(ids), unpack, &descriptors, abort).await {
+            let _ = work::request(Some(ids), remove, &descriptors[..1], &never).await;
+            return Err(match error {
+                ExecutorError::Image(words) => ExecutorError::Image(format!(
+                    "cannot use the image {}: {words}",
+                    image.wanted.name
+                )),
+                error => error,
+            });
+        }
+        fs::rename(image.directory.join(HALF_UNPACKED), image.root())
+            .and_then(|()| directory.sync_all())
+            .map_err(|error| broken(&image.directory, &error))
+    }
+
+    /// The image in a form that unpacks quickly: made once, then kept with the image.
+    pub async fn recode(
+        &self,
+        image: &Image,
+        form: Recoding,
+        abort: &Abort,
+    ) -> Result<PathBuf, ExecutorError> {
+        let path = image.directory.join(form.file_name());
+        let _alone = self.lock(image.digest(), Purpose::Change, abort).await?;
+        if path.is_file() {
+            return Ok(path);
+        }
+        let half = image.directory.join("recoded.tmp");
+        let target = File::create(&half).map_err(|error| broken(&half, &error))?;
+        let compressed = form == Recoding::TarZst;
+        let from = open(&image.file())?;
+        work::request(
+            None,
+            Work::Recode { compressed },
+            &[from.as_fd(), target.as_fd()],
+            abort,
+        )
+        .await?;
+        fs::rename(&half, &path).map_err(|error| broken(&path, &error))?;
+        Ok(path)
+    }
+
+    /// The images, most recently used first.
+    pub fn list(&self) -> Result<Vec<CachedImage>, ExecutorError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(broken(&self.directory, &error)),
+        };
+        let mut images: Vec<CachedImage> = entries
+            .flatten()
+            .filter_map(|entry| describe(&entry.path()))
+            .collect();
+        images.sort_by_key(|image| std::cmp::Reverse(image.used));
+        Ok(images)
+    }
+
+    /// Removes the images that were used least recently until `kept` are left; those in use stay. Also removes what killed runtimes left
+    /// half-made. Returns what was removed.
+    pub async fn prune(&self, kept: usize) -> Result<Vec<CachedImage>, ExecutorError> {
+        self.prune_to(kept, None).await
+    }
+
+    /// Compares the file of an image with its checksum. A damaged one is an [`ExecutorError::Image`]; remove it with [`remove`](Self::remove).
+    pub async fn verify(&self, sha256: &ImageDigest) -> Result<(), ExecutorError> {
+        let Some(image) = describe(&self.place(sha256)) else {
+            return Err(unknown(sha256));
+        };
+        let wanted = ImageFile {
+            name: image.names.into_iter().next().unwrap_or_default(),
+            size: image.size,
+            sha256: image.sha256,
+        };
+        let file = open(&self.place(sha256).join("file").join(&wanted.name))?;
+        blocking(move || check(file, &wanted)).await
+    }
+
+    /// Removes an image. One that is in use is a [`ExecutorError::System`].
+    pub async fn remove(&self, sha256: &ImageDigest) -> Result<(), ExecutorError> {
+        if !self.place(sha256).is_dir() {
+            return Err(unknown(sha256));
+        }
+        match Lock::try_exclusive(&self.directory, sha256)? {
+            Some(_alone) => self.discard(sha256).await,
+            None => Err(ExecutorError::System(format!(
+                "the image {sha256} is in use; stop what uses it first"
+            ))),
+        }
+    }
+
+    fn place(&self, sha256: &ImageDigest) -> PathBuf {
+        self.directory.join(&sha256.0)
+    }
+
+    async fn lock(
+        &self,
+        sha256: &ImageDigest,
+        purpose: Purpose,
+        abort: &Abort,
+    ) -> Result<Lock, ExecutorError> {
+        let (directory, sha256) = (self.directory.clone(), sha256.clone());
+        tokio::select! {
+            lock = blocking(move || Lock::wait(&directory, &sha256, purpose)) => lock,
+            () = abort.cancelled() => Err(ExecutorError::Aborted),
+        }
+    }
+
+    /// Fetches, verifies and gives the final name.
+    async fn fetch<Fetch, Fetched>(
+        &self,
+        wanted: &ImageFile,
+        fetch: Fetch,
+        abort: &Abort,
+    ) -> Result<(), ExecutorError>
+    where
+        Fetch: FnOnce(File) -> Fetched,
+        Fetched: Future<Output = Result<(), ExecutorError>>,
+    {
+        let half = self.directory.join(format!("{}.tmp", wanted.sha256));
+        let make = || -> io::Result<File> {
+            if half.exists() {
+                fs::remove_dir_all(&half)?;
+            }
+            fs::create_dir_all(half.join("file"))?;
+            File::create_new(half.join("file").join(&wanted.name))
+        };
+        let file = make().map_err(|error| broken(&half, &error))?;
+        let reader = open(&half.join("file").join(&wanted.name))?;
+        let fetched = tokio::select! {
+            fetched = fetch(file) => fetched,
+            () = abort.cancelled() => Err(ExecutorError::Aborted),
+        };
+        let expected = wanted.clone();
+        let whole = match fetched {
+            Ok(()) => blocking(move || check(reader, &expected)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = whole {
+            let _ = fs::remove_dir_all(&half);
+            return Err(error);
+        }
+        fs::rename(&half, self.place(&wanted.sha256)).map_err(|error| broken(&half, &error))
+    }
+
+    /// Makes the image's file available under the name that is wanted now, should it have come under another.
+    fn name(&self, image: &Image) -> Result<(), ExecutorError> {
+        let path = image.file();
+        if path.exists() {
+            return Ok(());
+        }
+        let link = || -> io::Result<()> {
+            let other = fs::read_dir(image.directory.join("file"))?
+                .next()
+                .ok_or(io::ErrorKind::NotFound)??;
+            fs::hard_link(other.path(), &path)
+        };
+        link().map_err(|error| broken(&path, &error))
+    }
+
+    async fn prune_to(
+        &self,
+        kept: usize,
+        except: Option<&ImageDigest>,
+    ) -> Result<Vec<CachedImage>, ExecutorError> {
+        let mut removed = Vec::new();
+        for image in self.list()?.into_iter().skip(kept) {
+            if Some(&image.sha256) == except {
+                continue;
+            }
+            if let Some(_alone) = Lock::try_exclusive(&self.directory, &image.sha256)? {
+                self.discard(&image.sha256).await?;
+                removed.push(image);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Takes the image's name away first: from then on it is not there, whatever happens to its parts.
+    async fn discard(&self, sha256: &ImageDigest) -> Result<(), ExecutorError> {
+        let half = self.directory.join(format!("{sha256}.tmp"));
+        let failed = |error: io::Error| broken(&half, &error);
+        if half.exists() {
+            self.remove_parts(&half).await?;
+        }
+        fs::rename(self.place(sha256), &half).map_err(failed)?;
+        self.remove_parts(&half).await
+    }
+
+    async fn remove_parts(&self, place: &Path) -> Result<(), ExecutorError> {
+        let owned_by_sandboxes = ["root", HALF_UNPACKED]
+            .iter()
+            .any(|name| place.join(name).exists());
+        if owned_by_sandboxes {
+            let directory = open(&self.directory)?;
+            let name = place.file_name().unwrap_or_default().to_owned();
+            let ids = IdMap::of_this_process()?;
+            return work::request(
+                Some(ids),
+                Work::Remove { name },
+                &[directory.as_fd()],
+                &Abort::new(),
+            )
+            .await;
+        }
+        fs::remove_dir_all(place).map_err(|error| broken(place, &error))
+    }
+}
+
+/// The name of a root directory that is not whole yet.
+const HALF_UNPACKED: &str = "root.tmp";
+
+/// What there is to know of a place in the cache, if it is an image's.
+fn describe(place: &Path) -> Option<CachedImage> {
+    let sha256 = place.file_name()?.to_str()?.parse().ok()?;
+    let files: Vec<_> = fs::read_dir(place.join("file")).ok()?.flatten().collect();
+    Some(CachedImage {
+        sha256,
+        size: files.first()?.metadata().ok()?.len(),
+        names: files
+            .iter()
+            .filter_map(|file| file.file_name().into_string().ok())
+            .collect(),
+        unpacked: place.join("root").is_dir(),
+        used: fs::metadata(place).ok()?.modified().ok()?,
+    })
+}
+
+/// Whether a file is the one that is wanted.
+fn check(mut file: File, wanted: &ImageFile) -> Result<(), ExecutorError> {
+    let name = &wanted.name;
+    let mut hash = Sha256::new();
+    let mut size = 0;
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let length = file
+            .read(&mut buffer)
+            .map_err(|error| broken(Path::new(name), &error))?;
+        if length == 0 {
+            break;
+        }
+        size += length as u64;
+        hash.update(&buffer[..length]);
+    }
+    if size != wanted.size {
+        return Err(ExecutorError::Image(format!(
+            "the image {name} has {size} bytes instead of {}; fetch it again",
+            wanted.size
+        )));
+    }
+    if hex::encode(hash.finalize()) != wanted.sha256.0 {
+        return Err(ExecutorError::Image(format!(
+            "the image {name} does not have the checksum {}; fetch it again",
+            wanted.sha256
+        )));
+    }
+    file.sync_all()
+        .map_err(|error| broken(Path::new(name), &error))
+}
+
+fn check_name(name: &str) -> Result<(), ExecutorError> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+        return Err(ExecutorError::Image(format!(
+            "{name:?} cannot be the name of an image file; it may not be empty, begin with a dot or contain a slash"
+        )));
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<File, ExecutorError> {
+    File::open(path).map_err(|error| broken(path, &error))
+}
+
+fn broken(path: &Path, error: &io::Error) -> ExecutorError {
+    ExecutorError::System(format!(
+        "the image cache fails at {}: {error}; check the disk and the permissions",
+        path.display()
+    ))
+}
+
+fn unknown(sha256: &ImageDigest) -> ExecutorError {
+    ExecutorError::Image(format!(
+        "there is no image {sha256} in the cache; list them first"
+    ))
+}
+
+/// Does something that waits for the disk or for others.
+async fn blocking<T: Send + 'static>(
+    action: impl FnOnce() -> Result<T, ExecutorError> + Send + 'static,
+) -> Result<T, ExecutorError> {
+    match tokio::task::spawn_blocking(action).await {
+        Ok(result) => result,
+        Err(error) => Err(ExecutorError::System(format!(
+            "work on the image cache failed: {error}"
+        ))),
+    }
+}

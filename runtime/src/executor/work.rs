@@ -1,0 +1,204 @@
+//! Work on files in a process of its own: unpacking and removing what belongs to the ids of sandboxes.
+
+use super::ids::{self, IdMap, Known};
+use super::message::{self, Channel};
+use super::orders::{Errand, Failure, Report, Work};
+use super::supervise::announce_children;
+use super::system::{self, Fork};
+use super::unpack::{Rules, decompress, unpack};
+use super::{Abort, ExecutorError, helper};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{fchdir, syncfs};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, chown};
+
+/// Has work done and waits for it. After an abort it is killed: what it was making is left half-made.
+pub(super) async fn request(
+    ids: Option<IdMap>,
+    work: Work,
+    descriptors: &[BorrowedFd<'_>],
+    abort: &Abort,
+) -> Result<(), ExecutorError> {
+    let failed = |error: io::Error| {
+        ExecutorError::System(format!(
+            "cannot speak with the helper process: {error}; raise the limit of open files (ulimit -n)"
+        ))
+    };
+    let (ours, theirs) = message::pair().map_err(failed)?;
+    let channel = Channel::new(ours).map_err(failed)?;
+    let mut all = vec![theirs.as_fd()];
+    all.extend_from_slice(descriptors);
+    helper::send(&Errand::Work { ids, work }, &all)?;
+    drop(theirs);
+    let answer = tokio::select! {
+        answer = channel.receive::<Report>() => answer.map_err(failed)?,
+        () = abort.cancelled() => return Err(ExecutorError::Aborted),
+    };
+    match answer {
+        Some((Report::Done { result }, _)) => Ok(result?),
+        _ => Err(ExecutorError::System(
+            "the process that worked on the files was killed; was memory exhausted?".into(),
+        )),
+    }
+}
+
+/// The helper's side: does the work in a child, which is killed when the runtime loses interest.
+pub(super) fn attend(
+    ids: Option<IdMap>,
+    work: &Work,
+    control: &OwnedFd,
+    descriptors: Vec<OwnedFd>,
+) -> io::Result<()> {
+    let children = announce_children()?;
+    let forked = match ids {
+        Some(ids) => ids::enter(&ids, Known::InsideAndCaller, 0),
+        None => system::fork().map_err(io::Error::from),
+    };
+    let child = match forked {
+        Ok(Fork::Parent(child)) => child,
+        Ok(Fork::Child) => {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            let result = perform(work, descriptors);
+            message::send(control.as_fd(), &Report::Done { result }, &[])?;
+            system::exit(0);
+        }
+        Err(error) => {
+            let result = Err(Failure::Unsupported(format!(
+                "cannot make a user namespace: {error}"
+            )));
+            return message::send(control.as_fd(), &Report::Done { result }, &[]);
+        }
+    };
+    drop(descriptors);
+    let mut entries = [
+        PollFd::new(children.as_fd(), PollFlags::POLLIN),
+        PollFd::new(control.as_fd(), PollFlags::POLLIN),
+    ];
+    while poll(&mut entries, PollTimeout::NONE) == Err(nix::Error::EINTR) {}
+    let _ = kill(child, Signal::SIGKILL);
+    system::wait_for(child)?;
+    Ok(())
+}
+
+fn perform(work: &Work, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
+    let mut descriptors = descriptors.into_iter();
+    let mut next = || {
+        descriptors
+            .next()
+            .ok_or_else(|| Failure::System("a descriptor is missing; this is a bug".into()))
+    };
+    match work {
+        Work::Unpack { name, size } => unpack_image(&next()?, name, next()?, *size),
+        Work::Remove { name } => {
+            within(&next()?)?;
+            remove(name)
+        }
+        Work::MakeDirectory { name } => {
+            within(&next()?)?;
+            make_directory(name)
+        }
+        Work::Recode { compressed } => recode(next()?.into(), next()?.into(), *compressed),
+    }
+}
+
+/// Makes a directory the current one.
+fn within(directory: &OwnedFd) -> Result<(), Failure> {
+    fchdir(directory).map_err(|error| {
+        Failure::System(format!(
+            "cannot enter a directory: {error}; check its permissions"
+        ))
+    })
+}
+
+fn unpack_image(
+    directory: &OwnedFd,
+    name: &OsStr,
+    archive: OwnedFd,
+    size: u64,
+) -> Result<(), Failure> {
+    let system = |what: &'static str| {
+        move |error: io::Error| {
+            Failure::System(format!(
+                "cannot {what} the directory for an image: {error}; check its permissions"
+            ))
+        }
+    };
+    within(directory)?;
+    make_directory(name)?;
+    // From here on no name leads anywhere else.
+    nix::unistd::chroot(name).map_err(|e| system("enter")(e.into()))?;
+    nix::unistd::chdir("/").map_err(|e| system("enter")(e.into()))?;
+    let archive = decompress(archive.into()).map_err(|error| {
+        Failure::Image(format!("the image cannot be read: {error}; fetch it again"))
+    })?;
+    let rules = Rules {
+        owner: None,
+        mode: 0o7777,
+        without_devices: true,
+        size,
+    };
+    unpack(archive, rules)?;
+    let root = File::open("/").map_err(system("open"))?;
+    syncfs(&root).map_err(|e| system("write")(e.into()))
+}
+
+fn remove(name: &OsStr) -> Result<(), Failure> {
+    let result = match fs::symlink_metadata(name) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(name),
+        Ok(_) => fs::remove_file(name),
+        Err(error) => Err(error),
+    };
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::System(format!(
+            "cannot remove {}: {error}; remove it by hand",
+            name.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Made closed to others, then given away: nobody but the root of sandboxes gets in between.
+fn make_directory(name: &OsStr) -> Result<(), Failure> {
+    let make = || -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(name) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        chown(name, Some(0), Some(0))?;
+        fs::set_permissions(name, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+    };
+    make().map_err(|error| {
+        Failure::System(format!(
+            "cannot make the directory {}: {error}; is the disk full?",
+            name.display()
+        ))
+    })
+}
+
+fn recode(from: File, to: File, compressed: bool) -> Result<(), Failure> {
+    let mut from = decompress(from).map_err(|error| {
+        Failure::Image(format!("the image cannot be read: {error}; fetch it again"))
+    })?;
+    let mut copy = || -> io::Result<()> {
+        if !compressed {
+            io::copy(&mut from, &mut &to)?;
+            return to.sync_all();
+        }
+        let mut encoder = zstd::Encoder::new(&to, RECODING_LEVEL)?;
+        io::copy(&mut from, &mut encoder)?;
+        encoder.finish()?.flush()?;
+        to.sync_all()
+    };
+    copy().map_err(|error| {
+        Failure::System(format!(
+            "cannot recode the image: {error}; is the disk full, or the image damaged?"
+        ))
+    })
+}
+
+/// Of zstd: higher levels take long and save little.
+const RECODING_LEVEL: i32 = 3;
