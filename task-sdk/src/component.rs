@@ -258,7 +258,7 @@ fn violation(violation: Violation) -> wit_types::Violation {
     wit_types::Violation {
         location: location.collect(),
         kind: violation.kind.to_owned(),
-        message: violation.message,
+        message: violation.message.into_owned(),
     }
 }
 

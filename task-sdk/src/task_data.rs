@@ -81,3 +81,15 @@ model! {
         pub configuration_context: Option<String> = None,
     }
 }
+
+impl Default for DynamicFields {
+    fn default() -> Self {
+        Self {
+            parameter_summary: None,
+            subject: None,
+            runtime_context: None,
+            task_configuration_id: None,
+            configuration_context: None,
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Categories whose artifacts are nothing but their files.
 
-use crate::model::{Description, Model, Report};
+use crate::model::{Definitions, Description, FieldType, Model, Report, __private};
 use serde_json::{Map, Value};
 
 /// An object without keys.
@@ -23,4 +23,18 @@ impl Model for NoData {
     fn write_fields(&self, _: &mut Map<String, Value>) {}
 
     fn describe(_: &mut Description<'_>) {}
+}
+
+impl FieldType for NoData {
+    fn read(value: &Value, report: &mut Report) -> Option<Self> {
+        __private::read_object(value, report)
+    }
+
+    fn to_json(&self) -> Value {
+        Value::Object(Map::new())
+    }
+
+    fn schema(definitions: &mut Definitions) -> Value {
+        __private::field_schema::<Self>(definitions)
+    }
 }
