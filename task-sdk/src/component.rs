@@ -10,7 +10,9 @@ use crate::external_task::Running;
 use crate::files::{Directory, Workspace};
 use crate::model::{FieldType, Model, PathPart, Violation};
 use crate::worker_metadata::{WorkerMetadata, metadata_key};
-use scheduling::{Description, DynamicDataError as WitDynamicDataError, TaskBorrow, TaskConfigError};
+use scheduling::{
+    Description, DynamicDataError as WitDynamicDataError, TaskBorrow, TaskConfigError,
+};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -58,7 +60,9 @@ impl scheduling::GuestWorkers for WorkersHandle {
     }
 
     fn add(&self, metadata: Vec<String>) {
-        self.0.borrow_mut().extend(metadata.iter().map(|text| object(text)));
+        self.0
+            .borrow_mut()
+            .extend(metadata.iter().map(|text| object(text)));
     }
 }
 

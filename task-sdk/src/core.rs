@@ -39,7 +39,8 @@ impl<T: Task> Core<T> {
 
     /// The environment's image; a failure before the task has prepared it.
     pub fn image(&self) -> crate::failure::Result<&crate::executor::Image> {
-        let executor = crate::exchange::required(self.executor.as_ref(), "environment of the task")?;
+        let executor =
+            crate::exchange::required(self.executor.as_ref(), "environment of the task")?;
         Ok(executor.image())
     }
 

@@ -51,7 +51,10 @@ impl TaskDatabase {
         lookup: &Value,
         default_category: Option<&str>,
     ) -> Result<Vec<FoundArtifact>, DynamicDataError> {
-        all(&host::lookup_multiple(&lookup.to_string(), default_category)?)
+        all(&host::lookup_multiple(
+            &lookup.to_string(),
+            default_category,
+        )?)
     }
 
     /// The artifacts of `category` that have this relation to one of `targets`.

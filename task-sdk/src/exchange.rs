@@ -87,7 +87,9 @@ pub fn relate(from: i64, to: i64, kind: RelationType) -> Result<()> {
 /// Numbers of the artifacts to which an artifact has a relation of this kind, in order.
 pub fn related(from: i64, kind: RelationType) -> Result<Vec<i64>> {
     let relations = host::artifacts::relations_from(from as u64).map_err(from_host)?;
-    let matching = relations.into_iter().filter(|relation| relation.type_ == kind);
+    let matching = relations
+        .into_iter()
+        .filter(|relation| relation.type_ == kind);
     Ok(matching.map(|relation| relation.to as i64).collect())
 }
 

@@ -1,7 +1,7 @@
 //! Images of environments, and the instances that are started from them.
 
 use crate::bindings::debusine::task::executor as wit;
-use crate::command::{Command, Output, Outcome};
+use crate::command::{Command, Outcome, Output};
 use crate::failure::{Failure, Result, from_host};
 use crate::files::Directory;
 use crate::host::executor as host;
@@ -85,7 +85,12 @@ impl Instance {
     }
 
     /// Runs a command as root that must succeed; `log` is the log file that gets its output, if any.
-    pub fn run_as_root(&self, arguments: &[&str], log: Option<&str>, files: &Directory) -> Result<()> {
+    pub fn run_as_root(
+        &self,
+        arguments: &[&str],
+        log: Option<&str>,
+        files: &Directory,
+    ) -> Result<()> {
         let output = log.map_or(Output::Discard, |name| Output::Log(name.to_owned()));
         let command = Command::new(arguments.iter().copied())
             .as_root(true)

@@ -104,9 +104,8 @@ impl Directory {
 
     /// Reads a whole text file; more than `at_most` bytes, or bytes that are no UTF-8, are a failure.
     pub fn read_text(&self, name: &str, at_most: u64) -> Result<String> {
-        String::from_utf8(self.read(name, at_most)?).map_err(|error| {
-            Failure::new("invalid-data", format!("{}: {error}", self.path(name)))
-        })
+        String::from_utf8(self.read(name, at_most)?)
+            .map_err(|error| Failure::new("invalid-data", format!("{}: {error}", self.path(name))))
     }
 
     /// Writes a file with these permission bits (whatever the umask), replacing one that is there.
@@ -126,12 +125,18 @@ impl Directory {
 
     /// Makes a directory in it, or opens the one that is there.
     pub fn create_directory(&self, name: &str) -> Result<Directory> {
-        self.0.create_directory(name).map(Directory).map_err(from_host)
+        self.0
+            .create_directory(name)
+            .map(Directory)
+            .map_err(from_host)
     }
 
     /// Opens a directory in it.
     pub fn open_directory(&self, name: &str) -> Result<Directory> {
-        self.0.open_directory(name).map(Directory).map_err(from_host)
+        self.0
+            .open_directory(name)
+            .map(Directory)
+            .map_err(from_host)
     }
 
     /// Copies a regular file of another directory into this one.
@@ -264,7 +269,9 @@ fn other(failure: Failure) -> io::Error {
 }
 
 fn all_pages(
-    mut page: impl FnMut(Option<&str>) -> Result<Vec<Entry>, crate::bindings::debusine::task::types::Failure>,
+    mut page: impl FnMut(
+        Option<&str>,
+    ) -> Result<Vec<Entry>, crate::bindings::debusine::task::types::Failure>,
 ) -> Result<Vec<Entry>> {
     let mut entries: Vec<Entry> = Vec::new();
     loop {

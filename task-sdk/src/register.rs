@@ -66,7 +66,7 @@ macro_rules! __register {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Registered = $crate::Component<$task>;
-            $crate::bindings::export_component!(Registered with_types_in $crate::bindings);
+    $crate::bindings::export_component!(Registered with_types_in $crate::bindings);
         };
     };
 }

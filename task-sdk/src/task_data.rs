@@ -82,6 +82,10 @@ model! {
     }
 }
 
+#[allow(
+    clippy::derivable_impls,
+    reason = "the macro that writes the struct derives a fixed list"
+)]
 impl Default for DynamicFields {
     fn default() -> Self {
         Self {

@@ -76,11 +76,7 @@ pub fn find_environment(
 
 impl FoundArtifact {
     /// Refuses an artifact of another category; `field` is where the data name it.
-    pub fn require_category(
-        &self,
-        field: &str,
-        accepted: &[&str],
-    ) -> Result<(), DynamicDataError> {
+    pub fn require_category(&self, field: &str, accepted: &[&str]) -> Result<(), DynamicDataError> {
         if accepted.contains(&self.category.as_str()) {
             return Ok(());
         }

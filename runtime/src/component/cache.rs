@@ -22,7 +22,9 @@ pub enum CacheError {
         error: io::Error,
     },
     /// The bytes are no component.
-    #[error("{path}: not a usable WebAssembly component: {reason}; build it with task-sdk, or for the world worker-task of wit/")]
+    #[error(
+        "{path}: not a usable WebAssembly component: {reason}; build it with task-sdk, or for the world worker-task of wit/"
+    )]
     Invalid {
         /// The component's file.
         path: PathBuf,
@@ -91,7 +93,10 @@ impl ComponentCache {
         let digest = Sha256::digest(bytes);
         let mut name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut compatibility = std::hash::DefaultHasher::new();
-        engine.wasmtime().precompile_compatibility_hash().hash(&mut compatibility);
+        engine
+            .wasmtime()
+            .precompile_compatibility_hash()
+            .hash(&mut compatibility);
         name.push_str(&format!("-{:016x}.cwasm", compatibility.finish()));
         Some(directory.join(name))
     }
@@ -130,7 +135,10 @@ fn load_compiled(engine: &Engine, path: &Path) -> Option<Component> {
     match super::native_code::deserialize(engine.wasmtime(), path) {
         Ok(component) => Some(component),
         Err(error) => {
-            tracing::warn!("{}: stale or damaged, compiling anew: {error}", path.display());
+            tracing::warn!(
+                "{}: stale or damaged, compiling anew: {error}",
+                path.display()
+            );
             None
         }
     }

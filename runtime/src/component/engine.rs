@@ -106,7 +106,10 @@ pub(super) struct Running(Arc<Ticker>);
 
 impl Running {
     fn new(ticker: &Arc<Ticker>) -> Self {
-        let mut running = ticker.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = ticker
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *running += 1;
         ticker.changed.notify_all();
         drop(running);
@@ -116,7 +119,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        *self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) -= 1;
     }
 }
 

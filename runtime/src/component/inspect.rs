@@ -59,7 +59,11 @@ fn inspect_bytes(bytes: &[u8]) -> Result<Interface, String> {
         });
     Ok(Interface {
         imports: imports.collect(),
-        exports: world.exports.keys().map(|key| name(&resolve, key)).collect(),
+        exports: world
+            .exports
+            .keys()
+            .map(|key| name(&resolve, key))
+            .collect(),
     })
 }
 

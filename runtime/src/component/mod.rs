@@ -8,8 +8,8 @@ mod native_code;
 mod registry;
 
 pub use cache::{CacheError, ComponentCache};
-pub use engine::{Engine, EngineError};
 pub(crate) use engine::limit_reached;
+pub use engine::{Engine, EngineError};
 pub use inspect::{Import, Interface, inspect};
 pub use limits::{LimitReached, Limits, Meter, Metered};
 pub use registry::{LoadedComponent, Registry, RegistryError};

@@ -74,7 +74,11 @@ impl Registry {
                 };
                 if let Some(first) = tasks.insert(name.clone(), path.clone()) {
                     let second = path;
-                    return Err(RegistryError::Duplicate { name, first, second });
+                    return Err(RegistryError::Duplicate {
+                        name,
+                        first,
+                        second,
+                    });
                 }
             }
         }
@@ -128,7 +132,12 @@ impl Registry {
         let nearest = self
             .tasks
             .keys()
-            .map(|name| (strsim::damerau_levenshtein(name, &wanted.to_lowercase()), name))
+            .map(|name| {
+                (
+                    strsim::damerau_levenshtein(name, &wanted.to_lowercase()),
+                    name,
+                )
+            })
             .min();
         match nearest {
             Some((distance, name)) if distance <= 3.max(name.len() / 3) => {
@@ -162,7 +171,10 @@ fn components_in(directory: &Path) -> Result<Vec<PathBuf>, RegistryError> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
             paths.push(path);
         }
     }

@@ -8,7 +8,10 @@ use std::path::{Component, Path};
 pub fn pack(tree: &Dir, archive: std::fs::File) -> io::Result<()> {
     let mut builder = tar::Builder::new(BufWriter::with_capacity(1 << 20, archive));
     pack_directory(tree, Path::new(""), &mut builder)?;
-    builder.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    builder
+        .into_inner()?
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
     Ok(())
 }
 
@@ -36,10 +39,17 @@ fn pack_directory(
         } else if found.is_file() {
             let file = directory.open(&name)?.into_std();
             let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata()?.permissions());
-            let mut header = header(tar::EntryType::Regular, mode & 0o777, file.metadata()?.len());
+            let mut header = header(
+                tar::EntryType::Regular,
+                mode & 0o777,
+                file.metadata()?.len(),
+            );
             builder.append_data(&mut header, &path, file)?;
         } else {
-            let what = format!("{}: neither file, directory nor symbolic link", path.display());
+            let what = format!(
+                "{}: neither file, directory nor symbolic link",
+                path.display()
+            );
             return Err(io::Error::other(what));
         }
     }
@@ -62,21 +72,32 @@ pub fn unpack(archive: std::fs::File, tree: &Dir) -> io::Result<()> {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
         let refused = |why: &str| Err(io::Error::other(format!("{}: {why}", path.display())));
-        if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
+        if path
+            .components()
+            .any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
+        {
             return refused("leads out of the archive");
         }
-        let name: &Path = &path.components().filter(|part| *part != Component::CurDir).collect::<std::path::PathBuf>();
+        let name: &Path = &path
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect::<std::path::PathBuf>();
         if name.as_os_str().is_empty() {
             continue;
         }
-        if let Some(parent) = name.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = name
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
             tree.create_dir_all(parent)?;
         }
         let mode = entry.header().mode()? & 0o777;
         match entry.header().entry_type() {
             tar::EntryType::Directory => {
                 match tree.create_dir_with(name, DirBuilder::new().mode(0o755)) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(error);
+                    }
                     _ => {}
                 }
             }

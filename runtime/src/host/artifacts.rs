@@ -15,11 +15,7 @@ impl artifacts::Host for HostState {
         Ok(described(found))
     }
 
-    async fn fetch(
-        &mut self,
-        id: u64,
-        into: Resource<DirectoryHandle>,
-    ) -> Result<Artifact, Fault> {
+    async fn fetch(&mut self, id: u64, into: Resource<DirectoryHandle>) -> Result<Artifact, Fault> {
         let into = self.directory(&into)?;
         let powers = self.powers()?;
         let aborted = || Fault::new("aborted", format!("artifact {id}: fetching it was aborted"));
@@ -42,7 +38,10 @@ impl artifacts::Host for HostState {
         let powers = self.powers()?;
         let data = serde_json::from_str(&artifact.data).map_err(|error| {
             let category = &artifact.category;
-            Fault::new("invalid-data", format!("{category}: data: not JSON: {error}"))
+            Fault::new(
+                "invalid-data",
+                format!("{category}: data: not JSON: {error}"),
+            )
         })?;
         let files = artifact.files.into_iter().map(|file| {
             Ok(store::NewFile {
@@ -73,7 +72,11 @@ impl artifacts::Host for HostState {
     }
 
     async fn relations_from(&mut self, id: u64) -> Result<Vec<Relation>, Fault> {
-        let found = self.powers()?.artifacts.relations_from(ArtifactId(id)).await?;
+        let found = self
+            .powers()?
+            .artifacts
+            .relations_from(ArtifactId(id))
+            .await?;
         let relations = found.into_iter().map(|relation| Relation {
             from: relation.from.0,
             to: relation.to.0,

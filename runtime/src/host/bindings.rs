@@ -1,6 +1,9 @@
 //! Rust types and traits generated from `wit/`: what a component imports, and what it exports.
 
-#![allow(missing_docs, reason = "the documentation is in wit/, and comes with it")]
+#![allow(
+    missing_docs,
+    reason = "the documentation is in wit/, and comes with it"
+)]
 
 wasmtime::component::bindgen!({
     path: "../wit",

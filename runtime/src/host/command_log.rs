@@ -52,7 +52,11 @@ impl CommandLog<'_> {
             .map_err(|error| Fault::io(COMMAND_LOG, &error))?;
         let mut text = String::new();
         if self.place == Place::Host {
-            let aborted = if exit == Exit::Aborted { "True" } else { "False" };
+            let aborted = if exit == Exit::Aborted {
+                "True"
+            } else {
+                "False"
+            };
             text = format!("\naborted: {aborted}\nreturncode: {}\n", return_code(exit));
         }
         text.push_str("\nFiles in working directory:\n");
@@ -111,7 +115,10 @@ fn copy_text(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
             // The last character may go on in the next piece.
             Err(error) if error.error_len().is_none() && length > 0 => error.valid_up_to(),
             Err(_) => {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "not valid UTF-8"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "not valid UTF-8",
+                ));
             }
         };
         to.write_all(&buffer[..valid])?;
@@ -147,6 +154,9 @@ mod tests {
 
     #[test]
     fn a_signal_is_written_as_a_negative_number() {
-        assert_eq!(end_plain(Exit::Signalled(9)), "Execution completed (exit code -9)\n");
+        assert_eq!(
+            end_plain(Exit::Signalled(9)),
+            "Execution completed (exit code -9)\n"
+        );
     }
 }

@@ -63,7 +63,11 @@ fn outputs(
     collected: &Collected,
 ) -> Result<(Option<Sink>, Stderr), Fault> {
     let logs = &*powers.logs;
-    let command_log = |capture| CommandLog { logs, capture, place };
+    let command_log = |capture| CommandLog {
+        logs,
+        capture,
+        place,
+    };
     Ok(match &command.output {
         Output::CommandLog => {
             let log = command_log(None).begin(&command.arguments)?;
@@ -102,7 +106,11 @@ fn finish(
     exit: Exit,
 ) -> Result<(), Fault> {
     let logs = &*powers.logs;
-    let command_log = |capture| CommandLog { logs, capture, place };
+    let command_log = |capture| CommandLog {
+        logs,
+        capture,
+        place,
+    };
     match &command.output {
         Output::CommandLog => command_log(None).end(exit, files),
         Output::Capture(name) => command_log(Some(name)).end(exit, files),

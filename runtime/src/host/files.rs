@@ -60,10 +60,16 @@ impl DirectoryHandle {
         let failed = |error| Fault::io(self.shown(name), &error);
         let file = self
             .directory
-            .open_with(name, OpenOptions::new().read(true).custom_flags(libc_nonblock()))
+            .open_with(
+                name,
+                OpenOptions::new().read(true).custom_flags(libc_nonblock()),
+            )
             .map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(Fault::new("file", format!("{}: not a regular file", self.shown(name))));
+            return Err(Fault::new(
+                "file",
+                format!("{}: not a regular file", self.shown(name)),
+            ));
         }
         Ok(file.into_std())
     }
@@ -81,7 +87,10 @@ impl DirectoryHandle {
             .custom_flags(libc_nonblock());
         let file = self.directory.open_with(name, &options).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(Fault::new("file", format!("{}: not a regular file", self.shown(name))));
+            return Err(Fault::new(
+                "file",
+                format!("{}: not a regular file", self.shown(name)),
+            ));
         }
         // Whatever the umask: the mode is part of what the component asked for.
         file.set_permissions(Permissions::from_mode(mode & 0o777))
@@ -152,7 +161,12 @@ impl DirectoryHandle {
     fn stat(&self, name: &str) -> Result<Option<Entry>, Fault> {
         let name = checked(name)?;
         match self.directory.symlink_metadata(name) {
-            Ok(found) => Ok(Some(describe(&self.directory, name, name.to_owned(), &found))),
+            Ok(found) => Ok(Some(describe(
+                &self.directory,
+                name,
+                name.to_owned(),
+                &found,
+            ))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Fault::io(self.shown(name), &error)),
         }
@@ -161,7 +175,12 @@ impl DirectoryHandle {
     fn remove(&self, name: &str) -> Result<(), Fault> {
         let name = checked(name)?;
         let failed = |error| Fault::io(self.shown(name), &error);
-        if self.directory.symlink_metadata(name).map_err(failed)?.is_dir() {
+        if self
+            .directory
+            .symlink_metadata(name)
+            .map_err(failed)?
+            .is_dir()
+        {
             self.directory.remove_dir_all(name).map_err(failed)
         } else {
             self.directory.remove_file(name).map_err(failed)
@@ -258,15 +277,15 @@ fn walk(directory: &Dir, prefix: &str, found: &mut Vec<Entry>) -> io::Result<()>
 fn entry(directory: &Dir, listed: &DirEntry, prefix: &str) -> io::Result<Entry> {
     let name = listed.file_name();
     let shown = format!("{prefix}{}", name.to_string_lossy());
-    Ok(describe(directory, Path::new(&name), shown, &listed.metadata()?))
+    Ok(describe(
+        directory,
+        Path::new(&name),
+        shown,
+        &listed.metadata()?,
+    ))
 }
 
-fn describe(
-    directory: &Dir,
-    name: impl AsRef<Path>,
-    shown: String,
-    found: &Metadata,
-) -> Entry {
+fn describe(directory: &Dir, name: impl AsRef<Path>, shown: String, found: &Metadata) -> Entry {
     let target = if found.is_symlink() {
         directory.metadata(name).ok()
     } else {
@@ -377,7 +396,11 @@ impl HostDirectory for HostState {
         name: String,
     ) -> Result<Resource<FileHandle>, Fault> {
         let file = self.directory(&handle)?.open_file(&name)?;
-        Ok(self.table.push(FileHandle { file, name, writable: false })?)
+        Ok(self.table.push(FileHandle {
+            file,
+            name,
+            writable: false,
+        })?)
     }
 
     async fn create(
@@ -387,7 +410,11 @@ impl HostDirectory for HostState {
         mode: u32,
     ) -> Result<Resource<FileHandle>, Fault> {
         let file = self.directory(&handle)?.create_file(&name, mode)?;
-        Ok(self.table.push(FileHandle { file, name, writable: true })?)
+        Ok(self.table.push(FileHandle {
+            file,
+            name,
+            writable: true,
+        })?)
     }
 
     async fn create_directory(
@@ -527,7 +554,10 @@ impl HostFile for HostState {
         let mut bytes = vec![0; length.min(LONGEST_READ) as usize];
         let mut filled = 0;
         while filled < bytes.len() {
-            match handle.file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            match handle
+                .file
+                .read_at(&mut bytes[filled..], offset + filled as u64)
+            {
                 Ok(0) => break,
                 Ok(length) => filled += length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -543,7 +573,10 @@ impl HostFile for HostState {
         if !handle.writable {
             return Err(Fault::new(
                 "file",
-                format!("{}: opened for reading; use directory.create to write", handle.name),
+                format!(
+                    "{}: opened for reading; use directory.create to write",
+                    handle.name
+                ),
             ));
         }
         handle

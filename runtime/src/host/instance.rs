@@ -7,8 +7,8 @@ use super::linker::{self, Linkers, Purpose};
 use super::{Failure, HostState};
 use crate::component::{Engine, LimitReached, LoadedComponent, Metered, inspect, limit_reached};
 use serde_json::Value;
-use wasmtime::component::{InstancePre, ResourceAny};
 use wasmtime::Store;
+use wasmtime::component::{InstancePre, ResourceAny};
 
 pub use super::bindings::debusine::task::types::{PathPart, Violation};
 pub use execution::PlannedCommand;
@@ -216,7 +216,9 @@ impl TaskInstance {
     pub async fn data(&mut self) -> Result<Value, CallError> {
         let (guest, task) = self.configured("data")?;
         let text = self
-            .call("data", async |store| guest.task().call_data(store, task).await)
+            .call("data", async |store| {
+                guest.task().call_data(store, task).await
+            })
             .await?;
         self.parsed("data", &text)
     }
@@ -229,14 +231,17 @@ impl TaskInstance {
                 guest.task().call_dynamic_data(store, task).await
             })
             .await?;
-        text.map(|text| self.parsed("dynamic-data", &text)).transpose()
+        text.map(|text| self.parsed("dynamic-data", &text))
+            .transpose()
     }
 
     /// What the task is about.
     pub async fn label(&mut self) -> Result<String, CallError> {
         let (guest, task) = self.configured("label")?;
-        self.call("label", async |store| guest.task().call_label(store, task).await)
-            .await
+        self.call("label", async |store| {
+            guest.task().call_label(store, task).await
+        })
+        .await
     }
 
     /// The architecture that it builds or tests for.
@@ -273,7 +278,10 @@ impl TaskInstance {
     pub async fn can_run_on_each(&mut self, workers: ResourceAny) -> Result<Vec<u64>, CallError> {
         let (guest, task) = self.configured("can-run-on-each")?;
         self.call("can-run-on-each", async |store| {
-            guest.task().call_can_run_on_each(store, task, workers).await
+            guest
+                .task()
+                .call_can_run_on_each(store, task, workers)
+                .await
         })
         .await
     }
@@ -309,7 +317,10 @@ impl TaskInstance {
     ) -> Result<(scheduling::Guest, ResourceAny), CallError> {
         match self.task {
             Some(task) => Ok((self.scheduling.clone(), task)),
-            None => Err(self.error(call, CallErrorReason::Answer("no task is configured".into()))),
+            None => Err(self.error(
+                call,
+                CallErrorReason::Answer("no task is configured".into()),
+            )),
         }
     }
 
@@ -360,9 +371,13 @@ impl TaskInstance {
         &mut self,
         workspace: &Workspace,
     ) -> Result<Result<bool, Failure>, CallError> {
-        self.stage("fetch-input", workspace, async |guest, store, task, workspace| {
-            guest.call_fetch_input(store, task, workspace).await
-        })
+        self.stage(
+            "fetch-input",
+            workspace,
+            async |guest, store, task, workspace| {
+                guest.call_fetch_input(store, task, workspace).await
+            },
+        )
         .await
     }
 
@@ -371,9 +386,15 @@ impl TaskInstance {
         &mut self,
         workspace: &Workspace,
     ) -> Result<Result<bool, Failure>, CallError> {
-        self.stage("configure-for-execution", workspace, async |guest, store, task, workspace| {
-            guest.call_configure_for_execution(store, task, workspace).await
-        })
+        self.stage(
+            "configure-for-execution",
+            workspace,
+            async |guest, store, task, workspace| {
+                guest
+                    .call_configure_for_execution(store, task, workspace)
+                    .await
+            },
+        )
         .await
     }
 
@@ -382,9 +403,13 @@ impl TaskInstance {
         &mut self,
         workspace: &Workspace,
     ) -> Result<Result<(), Failure>, CallError> {
-        self.stage("prepare-to-run", workspace, async |guest, store, task, workspace| {
-            guest.call_prepare_to_run(store, task, workspace).await
-        })
+        self.stage(
+            "prepare-to-run",
+            workspace,
+            async |guest, store, task, workspace| {
+                guest.call_prepare_to_run(store, task, workspace).await
+            },
+        )
         .await
     }
 
@@ -393,17 +418,18 @@ impl TaskInstance {
         &mut self,
         workspace: &Workspace,
     ) -> Result<Result<Option<PlannedCommand>, Failure>, CallError> {
-        self.stage("command-line", workspace, async |guest, store, task, workspace| {
-            guest.call_command_line(store, task, workspace).await
-        })
+        self.stage(
+            "command-line",
+            workspace,
+            async |guest, store, task, workspace| {
+                guest.call_command_line(store, task, workspace).await
+            },
+        )
         .await
     }
 
     /// Does the work and judges it.
-    pub async fn run(
-        &mut self,
-        workspace: &Workspace,
-    ) -> Result<Result<bool, Failure>, CallError> {
+    pub async fn run(&mut self, workspace: &Workspace) -> Result<Result<bool, Failure>, CallError> {
         self.stage("run", workspace, async |guest, store, task, workspace| {
             guest.call_run(store, task, workspace).await
         })
@@ -416,9 +442,15 @@ impl TaskInstance {
         workspace: &Workspace,
         exit: Exit,
     ) -> Result<Result<bool, Failure>, CallError> {
-        self.stage("task-succeeded", workspace, async |guest, store, task, workspace| {
-            guest.call_task_succeeded(store, task, workspace, exit).await
-        })
+        self.stage(
+            "task-succeeded",
+            workspace,
+            async |guest, store, task, workspace| {
+                guest
+                    .call_task_succeeded(store, task, workspace, exit)
+                    .await
+            },
+        )
         .await
     }
 
@@ -445,19 +477,25 @@ impl TaskInstance {
         workspace: &Workspace,
         execution_success: bool,
     ) -> Result<Result<(), Failure>, CallError> {
-        self.stage("upload-artifacts", workspace, async |guest, store, task, workspace| {
-            guest
-                .call_upload_artifacts(store, task, workspace, execution_success)
-                .await
-        })
+        self.stage(
+            "upload-artifacts",
+            workspace,
+            async |guest, store, task, workspace| {
+                guest
+                    .call_upload_artifacts(store, task, workspace, execution_success)
+                    .await
+            },
+        )
         .await
     }
 
     /// Stops what the task started.
     pub async fn cleanup(&mut self) -> Result<Result<(), Failure>, CallError> {
         let (guest, task) = self.executing("cleanup")?;
-        self.call("cleanup", async |store| guest.call_cleanup(store, task).await)
-            .await
+        self.call("cleanup", async |store| {
+            guest.call_cleanup(store, task).await
+        })
+        .await
     }
 
     /// Whether a call has ended the instance.
@@ -465,10 +503,7 @@ impl TaskInstance {
         self.ended
     }
 
-    fn executing(
-        &self,
-        call: &'static str,
-    ) -> Result<(execution::Guest, ResourceAny), CallError> {
+    fn executing(&self, call: &'static str) -> Result<(execution::Guest, ResourceAny), CallError> {
         let (_, task) = self.configured(call)?;
         match &self.execution {
             Some(guest) => Ok((guest.clone(), task)),

@@ -150,9 +150,8 @@ impl logs::Host for HostState {
         let mut file = self.directory(&from)?.open_file(&source)?;
         let logs = Arc::clone(&self.powers()?.logs);
         let copied = tokio::task::spawn_blocking(move || {
-            io::copy(&mut file, &mut logs.writer(&name)?).map_err(|error| {
-                io::Error::new(error.kind(), format!("log {name}: {error}"))
-            })
+            io::copy(&mut file, &mut logs.writer(&name)?)
+                .map_err(|error| io::Error::new(error.kind(), format!("log {name}: {error}")))
         });
         copied
             .await

@@ -28,8 +28,8 @@ pub use facts::{Facts, Machine};
 pub use fault::{Failure, Fault, LookupFault};
 pub use http::{Downloads, FetchError, WebDownloads};
 pub use instance::{
-    CallError, CallErrorReason, Description, DynamicDataError, PathPart, PlannedCommand, TaskComponent,
-    TaskConfigError, TaskInstance, Violation, Workspace,
+    CallError, CallErrorReason, Description, DynamicDataError, PathPart, PlannedCommand,
+    TaskComponent, TaskConfigError, TaskInstance, Violation, Workspace,
 };
 pub use linker::{Linkers, Purpose, objections};
 pub use logs::TaskLogs;

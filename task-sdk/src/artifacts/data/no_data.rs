@@ -1,6 +1,6 @@
 //! Categories whose artifacts are nothing but their files.
 
-use crate::model::{Definitions, Description, FieldType, Model, Report, __private};
+use crate::model::{__private, Definitions, Description, FieldType, Model, Report};
 use serde_json::{Map, Value};
 
 /// An object without keys.
