@@ -56,8 +56,7 @@ fn config() -> Config {
     config.epoch_interruption(true);
     // What a trap in a guest says is for the task's author: function names are enough, lines would need debug information.
     config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
-    // Task components are single-threaded and use none of these; leaving them out keeps the surface small.
-    config.wasm_threads(false);
+    // Task components use none of it; leaving it out keeps the surface small.
     config.wasm_memory64(false);
     // Deep recursion ends in a trap, well before the host's own stack does.
     config.max_wasm_stack(512 << 10);

@@ -85,13 +85,9 @@ pub fn end_plain(exit: Exit) -> String {
     format!("Execution completed (exit code {})\n", return_code(exit))
 }
 
-/// A command line as a shell would read it. Arguments of tasks hold no NUL here: the executor has refused them.
+/// A command line as a shell would read it.
 fn quote(arguments: &[String]) -> String {
-    let quoted: Vec<String> = arguments
-        .iter()
-        .map(|argument| task_sdk::shell::quote(argument))
-        .collect();
-    quoted.join(" ")
+    task_sdk::shell::join(arguments)
 }
 
 /// The exit status as the reference writes it: a signal is a negative number.

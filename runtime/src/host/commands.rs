@@ -14,6 +14,15 @@ use wasmtime::component::Resource;
 /// The most bytes of output that go back to a component.
 const LARGEST_RETURN: u32 = 16 << 20;
 
+/// What a command in an instance finds in its environment besides the component's own variables.
+const INSTANCE_ENVIRONMENT: [(&str, &str); 2] = [
+    ("LANG", "C.UTF-8"),
+    (
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ),
+];
+
 /// Runs a component's command at a place.
 pub(super) async fn run(
     place: Place,
@@ -131,7 +140,10 @@ fn environment(
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let mut environment: BTreeMap<OsString, OsString> = match place {
         Place::Host => std::env::vars_os().collect(),
-        Place::Instance => executor::default_environment(),
+        Place::Instance => INSTANCE_ENVIRONMENT
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .collect(),
     };
     environment.extend(additions);
     Some(environment)

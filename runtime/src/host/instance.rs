@@ -205,7 +205,7 @@ impl TaskInstance {
             .call("configure", async |store| {
                 guest
                     .task()
-                    .call_configure(store, &data, dynamic_data.as_deref(), worker_architecture)
+                    .call_configure(store, &data, dynamic_data.as_ref(), worker_architecture)
                     .await
             })
             .await?;
@@ -254,7 +254,7 @@ impl TaskInstance {
     }
 
     /// Whether a worker with these metadata can run it.
-    pub async fn can_run_on(&mut self, worker_metadata: &str) -> Result<bool, CallError> {
+    pub async fn can_run_on(&mut self, worker_metadata: &String) -> Result<bool, CallError> {
         let (guest, task) = self.configured("can-run-on")?;
         self.call("can-run-on", async |store| {
             guest
