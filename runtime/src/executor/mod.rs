@@ -15,6 +15,7 @@ mod instance;
 mod launch;
 mod message;
 mod orders;
+mod sandbox;
 mod supervise;
 mod system;
 #[cfg(test)]
@@ -31,3 +32,4 @@ pub use images::{
     Recoding,
 };
 pub use instance::Instance;
+pub use sandbox::{Sandbox, SandboxOptions, SandboxScratch, sweep};

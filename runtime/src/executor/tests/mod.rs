@@ -2,6 +2,7 @@
 
 mod commands;
 mod images;
+mod sandbox;
 
 use super::{Abort, Command, Commands, ExecutorError, Exit, HostCommands, Sink, Stderr};
 use std::ffi::OsString;
