@@ -47,6 +47,7 @@ fn furnish(
     ids::become_root()?;
     // Nothing in the sandbox may look into this process or trace it.
     nix::sys::prctl::set_dumpable(false)?;
+    system::forget_keys();
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let copied = mounts::enter_root(plan, descriptors, scratch)?;
     nix::unistd::sethostname("localhost")?;

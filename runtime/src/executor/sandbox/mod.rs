@@ -90,7 +90,7 @@ pub struct Sandbox {
     turn: Mutex<u64>,
     user: Mutex<Option<Credentials>>,
     options: SandboxOptions,
-    _image: Image,
+    _image: Option<Image>,
 }
 
 impl Sandbox {
@@ -101,43 +101,42 @@ impl Sandbox {
         options: SandboxOptions,
         abort: &Abort,
     ) -> Result<Self, ExecutorError> {
-        let ids = IdMap::of_this_process()?;
         cache.unpack(&image, abort).await?;
         let root = open_path(&image.root())?;
+        let (sandbox, copied) = Self::on(&root, Some(image), options, abort).await?;
+        if let Some(why) = copied {
+            tracing::warn!(
+                "the sandbox works on a copy of its image, which takes time and space: {why}"
+            );
+        }
+        Ok(sandbox)
+    }
+
+    /// Starts a sandbox on a root directory. Says why that had to be copied, if it had.
+    pub(super) async fn on(
+        root: &OwnedFd,
+        image: Option<Image>,
+        options: SandboxOptions,
+        abort: &Abort,
+    ) -> Result<(Self, Option<String>), ExecutorError> {
+        let ids = IdMap::of_this_process()?;
         let arena = match &options.scratch {
             SandboxScratch::Disk(directory) => Some(Arena::open(directory, &ids, abort).await?),
             SandboxScratch::Memory(_) => None,
-        };
-        let plan = SandboxPlan {
-            network: options.network,
-            resolv_conf: options
-                .network
-                .then(|| std::fs::read("/etc/resolv.conf").unwrap_or_default()),
-            scratch: match options.scratch {
-                SandboxScratch::Disk(_) => Scratch::Disk,
-                SandboxScratch::Memory(bytes) => Scratch::Memory(bytes),
-            },
-            overlay: options.overlay,
-            processes: options.processes,
         };
         let (ours, theirs) = message::pair().map_err(no_socket)?;
         let channel = Channel::new(ours).map_err(no_socket)?;
         let mut descriptors = vec![theirs.as_fd(), root.as_fd()];
         descriptors.extend(arena.as_ref().map(Arena::descriptor));
+        let plan = plan_of(&options);
         helper::send(&Errand::Sandbox { ids, plan }, &descriptors)?;
         drop(theirs);
         let answer = tokio::select! {
             answer = channel.receive::<Report>() => answer.map_err(no_socket)?,
             () = abort.cancelled() => return Err(ExecutorError::Aborted),
         };
-        match answer {
-            Some((Report::Ready { copied }, _)) => {
-                if let Some(why) = copied {
-                    tracing::warn!(
-                        "the sandbox works on a copy of its image, which takes time and space: {why}"
-                    );
-                }
-            }
+        let copied = match answer {
+            Some((Report::Ready { copied }, _)) => copied,
             Some((
                 Report::Done {
                     result: Err(failure),
@@ -146,14 +145,15 @@ impl Sandbox {
                 _,
             )) => return Err(failure.into()),
             _ => return Err(ended()),
-        }
-        Ok(Self {
+        };
+        let sandbox = Self {
             channel,
             turn: Mutex::new(1),
             user: Mutex::new(None),
             options,
             _image: image,
-        })
+        };
+        Ok((sandbox, copied))
     }
 
     /// Has the init do something with files; the file that it opened, if it was to open one.
@@ -405,6 +405,22 @@ impl Instance for Sandbox {
     }
 }
 
+/// What the keeper has to know.
+fn plan_of(options: &SandboxOptions) -> SandboxPlan {
+    SandboxPlan {
+        network: options.network,
+        resolv_conf: options
+            .network
+            .then(|| std::fs::read("/etc/resolv.conf").unwrap_or_default()),
+        scratch: match options.scratch {
+            SandboxScratch::Disk(_) => Scratch::Disk,
+            SandboxScratch::Memory(bytes) => Scratch::Memory(bytes),
+        },
+        overlay: options.overlay,
+        processes: options.processes,
+    }
+}
+
 /// What a command sees that brings no environment: nothing of the host's.
 fn environment(as_root: bool) -> Vec<(OsString, OsString)> {
     let (user, home) = match as_root {
@@ -426,7 +442,7 @@ fn environment(as_root: bool) -> Vec<(OsString, OsString)> {
 }
 
 /// Opens a directory for others to find, not to read.
-fn open_path(path: &Path) -> Result<OwnedFd, ExecutorError> {
+pub(super) fn open_path(path: &Path) -> Result<OwnedFd, ExecutorError> {
     use nix::fcntl::{OFlag, open};
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     open(path, flags, nix::sys::stat::Mode::empty()).map_err(|error| {
