@@ -8,7 +8,7 @@ use super::cgroup::{self, Cgroup};
 use super::orders::{Errand, Launch};
 use super::supervise::{Territory, Watch, announce_children, kill_children};
 use super::system::{self, Fork};
-use super::{ExecutorError, message, work};
+use super::{ExecutorError, message, sandbox, work};
 use nix::sys::signal::Signal;
 use std::ffi::OsStr;
 use std::io;
@@ -133,6 +133,7 @@ fn run(errand: Errand, mut descriptors: Vec<OwnedFd>) -> io::Result<()> {
     match errand {
         Errand::Supervise { launch, cgroup } => supervise_on_host(&launch, cgroup, control),
         Errand::Work { ids, work } => work::attend(ids, &work, &control, descriptors),
+        Errand::Sandbox { ids, plan } => sandbox::keep(&ids, &plan, &control, descriptors),
     }
 }
 

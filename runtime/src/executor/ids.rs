@@ -116,7 +116,8 @@ impl IdMap {
     }
 }
 
-/// Forks into a new user namespace and further ones (`flags`). The child is root there, and nobody outside. Single-threaded callers only.
+/// Forks into a new user namespace and further ones (`flags`). The child is still the caller, and nobody inside, until it calls
+/// [`become_root`]. Single-threaded callers only.
 pub(super) fn enter(map: &IdMap, known: Known, flags: i32) -> io::Result<Fork> {
     let (go, say_go) = pipe2(OFlag::O_CLOEXEC)?;
     match system::fork_into(libc::CLONE_NEWUSER | flags, None)? {
@@ -135,14 +136,19 @@ pub(super) fn enter(map: &IdMap, known: Known, flags: i32) -> io::Result<Fork> {
             if File::from(go).read_exact(&mut [0]).is_err() {
                 system::exit(1);
             }
-            setgroups(&[])?;
-            let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
-            nix::unistd::setresgid(group, group, group)?;
-            nix::unistd::setresuid(user, user, user)?;
-            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
             Ok(Fork::Child)
         }
     }
+}
+
+/// Becomes the root of a user namespace that has been entered, to die with its parent.
+pub(super) fn become_root() -> nix::Result<()> {
+    setgroups(&[])?;
+    let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
+    nix::unistd::setresgid(group, group, group)?;
+    nix::unistd::setresuid(user, user, user)?;
+    // A change of user clears this, hence after it.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
 }
 
 fn start(program: &str, process: Pid, lines: &[[u32; 3]]) -> io::Result<Child> {

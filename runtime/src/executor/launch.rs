@@ -39,7 +39,7 @@ pub(super) fn start(launch: &Launch, cgroup: Option<BorrowedFd<'_>>) -> Result<S
     let (streams, pipes) = Streams::new(launch).map_err(|e| at(Step::Pipes)(e as i32))?;
     let (failure, tell_failure) = pipe2(OFlag::O_CLOEXEC).map_err(|e| at(Step::Pipes)(e as i32))?;
     let parent = getpid();
-    match system::fork_into(0, cgroup).map_err(|e| at(Step::Process)(e as i32))? {
+    match fork_into_cgroup(cgroup).map_err(|e| at(Step::Process)(e as i32))? {
         Fork::Parent(child) => {
             drop((tell_failure, streams));
             match read_failure(failure) {
@@ -62,6 +62,18 @@ pub(super) fn start(launch: &Launch, cgroup: Option<BorrowedFd<'_>>) -> Result<S
                 .write_all(&postcard::to_allocvec(&refusal).unwrap_or_default());
             system::exit(127);
         }
+    }
+}
+
+/// Forks into a cgroup, or just forks if the kernel does not let this process move others there.
+fn fork_into_cgroup(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Fork> {
+    match system::fork_into(0, cgroup) {
+        Err(Errno::EACCES | Errno::EPERM | Errno::EOPNOTSUPP | Errno::EBUSY | Errno::ENOSYS)
+            if cgroup.is_some() =>
+        {
+            system::fork()
+        }
+        forked => forked,
     }
 }
 

@@ -147,6 +147,7 @@ impl Packet {
 }
 
 /// The runtime's end of a socket, for its asynchronous side.
+#[derive(Debug)]
 pub(super) struct Channel(AsyncFd<OwnedFd>);
 
 impl Channel {

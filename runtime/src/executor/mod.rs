@@ -3,6 +3,7 @@
 //! Linux only; knows nothing of WebAssembly or Debusine. The traits here are what the rest of the runtime sees; tests implement them too.
 //! A program that uses [`HostCommands`] or sandboxes calls [`supervisor_main_if_called`] first thing in its `main`.
 
+mod availability;
 mod cgroup;
 mod command;
 mod error;
@@ -15,6 +16,8 @@ mod instance;
 mod launch;
 mod message;
 mod orders;
+mod probe;
+mod sandbox;
 mod supervise;
 mod system;
 #[cfg(test)]
@@ -22,6 +25,7 @@ mod tests;
 mod unpack;
 mod work;
 
+pub use availability::{IncusInfoError, availability};
 pub use command::{Abort, Command, Commands, Exit, Sink, Stderr};
 pub use error::ExecutorError;
 pub use helper::supervisor_main_if_called;
@@ -31,3 +35,5 @@ pub use images::{
     Recoding,
 };
 pub use instance::Instance;
+pub use probe::{Capabilities, Guarantee, Tool, probe};
+pub use sandbox::{Sandbox, SandboxOptions, SandboxScratch, sweep};

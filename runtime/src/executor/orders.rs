@@ -22,6 +22,32 @@ pub(super) enum Errand {
         /// What is to be done; its descriptors come along.
         work: Work,
     },
+    /// Start a sandbox. Further descriptors: the root directory of its image and, for [`Scratch::Disk`], the directory for what it changes.
+    /// The answer is [`Report::Ready`]; orders follow.
+    Sandbox { ids: IdMap, plan: SandboxPlan },
+}
+
+/// How a sandbox is to be made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct SandboxPlan {
+    /// The host's network, else a loop-back of its own.
+    pub(super) network: bool,
+    /// What goes into `/etc/resolv.conf`; none leaves the image's.
+    pub(super) resolv_conf: Option<Vec<u8>>,
+    pub(super) scratch: Scratch,
+    /// Try an overlay first, else copy the image at once.
+    pub(super) overlay: bool,
+    /// How many processes it may have.
+    pub(super) processes: u64,
+}
+
+/// Where a sandbox keeps what it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Scratch {
+    /// In memory, up to so many bytes.
+    Memory(u64),
+    /// In a directory that belongs to the root of sandboxes.
+    Disk,
 }
 
 /// Work on files.
@@ -97,7 +123,9 @@ pub(super) struct Credentials {
     pub(super) groups: Vec<u32>,
 }
 
-/// What the runtime says to the process that watches a command.
+/// What the runtime says to the process that watches a command, or to the init of a sandbox.
+///
+/// Numbers (`id`) tie reports to orders: a report that nobody waits for any more is recognised.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Order {
     /// Ask the command's process group to end (SIGTERM) and kill it after the grace period.
@@ -107,6 +135,29 @@ pub(super) enum Order {
         /// Milliseconds between SIGTERM and SIGKILL; 0 kills at once.
         grace: u64,
     },
+    /// To an init: start a command and watch over it.
+    Run { id: u64, launch: Launch },
+    /// To an init: something with files. Answered by [`Report::Done`].
+    File { id: u64, operation: FileOperation },
+    /// To an init: end, and everything with you.
+    Stop,
+}
+
+/// What an init does with the files of its sandbox. Paths are absolute, without `..`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FileOperation {
+    /// Open a regular file; its descriptor comes with the answer.
+    Read { path: OsString },
+    /// Make a file, in the place of one that may be there, and open it for writing; its descriptor comes with the answer.
+    Create { path: OsString, mode: u32 },
+    /// Make a directory and its parents.
+    MakeDirectory {
+        path: OsString,
+        mode: u32,
+        owner: (u32, u32),
+    },
+    /// Unpack the archive that comes through the descriptor into a directory.
+    Unpack { into: OsString, owner: (u32, u32) },
 }
 
 /// What the process that watches a command says to the runtime.
@@ -122,8 +173,18 @@ pub(super) enum Report {
     Refused { id: u64, refusal: Refusal },
     /// The command and all its descendants are gone.
     Ended { id: u64, end: End },
-    /// The work is done, or could not be.
-    Done { result: Result<(), Failure> },
+    /// The work is done, or could not be. An opened file comes along.
+    Done {
+        id: u64,
+        result: Result<(), Failure>,
+    },
+    /// The sandbox is made.
+    Ready {
+        /// The image had to be copied, for this reason.
+        copied: Option<String>,
+    },
+    /// The sandbox has ended; nothing of it is left.
+    Gone,
 }
 
 /// How a command ended, as its watcher saw it.

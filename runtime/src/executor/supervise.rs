@@ -111,7 +111,12 @@ impl Watch<'_> {
                 Event::Alone => return Ok(false),
                 Event::Order(Order::Terminate { id, grace }) if id == running.id => {
                     running.terminate(Duration::from_millis(grace));
+                    if grace == 0 {
+                        // Nothing more is read: the next order may be for another command.
+                        return Ok(true);
+                    }
                 }
+                Event::Order(Order::Stop) => return Ok(false),
                 Event::Order(_) => {}
                 Event::Late => return Ok(true),
             }

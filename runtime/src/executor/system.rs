@@ -144,3 +144,29 @@ pub(super) fn close_others_on_exec() -> nix::Result<()> {
     };
     Errno::result(result).map(drop)
 }
+
+/// Switches the loop-back interface of this process's network namespace on.
+pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> nix::Result<()> {
+    // SAFETY: all-zero is a valid value of this plain structure; the name is shorter than its field.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the structure lives for the call, which reads it only.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    Errno::result(result).map(drop)
+}
+
+/// Gives this process a keyring of its own: whoever inherits one can read the keys in it.
+pub(super) fn forget_keys() {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for a new anonymous keyring. Kernels without keyrings refuse, and have nothing to forget.
+    unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+}

@@ -9,7 +9,8 @@ use super::unpack::{Rules, decompress, unpack};
 use super::{Abort, ExecutorError, helper};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{fchdir, syncfs};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::{Pid, fchdir, syncfs};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -39,7 +40,7 @@ pub(super) async fn request(
         () = abort.cancelled() => return Err(ExecutorError::Aborted),
     };
     match answer {
-        Some((Report::Done { result }, _)) => Ok(result?),
+        Some((Report::Done { result, .. }, _)) => Ok(result?),
         _ => Err(ExecutorError::System(
             "the process that worked on the files was killed; was memory exhausted?".into(),
         )),
@@ -61,27 +62,50 @@ pub(super) fn attend(
     let child = match forked {
         Ok(Fork::Parent(child)) => child,
         Ok(Fork::Child) => {
-            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-            let result = perform(work, descriptors);
-            message::send(control.as_fd(), &Report::Done { result }, &[])?;
+            let entered = match ids {
+                Some(_) => ids::become_root(),
+                None => nix::sys::prctl::set_pdeathsig(Signal::SIGKILL),
+            };
+            let result = entered
+                .map_err(|error| {
+                    Failure::Unsupported(format!("cannot become root in a user namespace: {error}"))
+                })
+                .and_then(|()| perform(work, descriptors));
+            message::send(control.as_fd(), &Report::Done { id: 0, result }, &[])?;
             system::exit(0);
         }
         Err(error) => {
             let result = Err(Failure::Unsupported(format!(
                 "cannot make a user namespace: {error}"
             )));
-            return message::send(control.as_fd(), &Report::Done { result }, &[]);
+            return message::send(control.as_fd(), &Report::Done { id: 0, result }, &[]);
         }
     };
     drop(descriptors);
-    let mut entries = [
-        PollFd::new(children.as_fd(), PollFlags::POLLIN),
-        PollFd::new(control.as_fd(), PollFlags::POLLIN),
-    ];
-    while poll(&mut entries, PollTimeout::NONE) == Err(nix::Error::EINTR) {}
-    let _ = kill(child, Signal::SIGKILL);
-    system::wait_for(child)?;
-    Ok(())
+    keep(child, &children, control.as_fd())
+}
+
+/// Waits for the end of a child; kills it when the runtime closes its end of `control`.
+pub(super) fn keep(child: Pid, children: &SignalFd, control: BorrowedFd<'_>) -> io::Result<()> {
+    loop {
+        let mut entries = [
+            PollFd::new(children.as_fd(), PollFlags::POLLIN),
+            // Nothing is expected but the hang-up, which poll always tells.
+            PollFd::new(control, PollFlags::empty()),
+        ];
+        while poll(&mut entries, PollTimeout::NONE) == Err(nix::Error::EINTR) {}
+        if entries[1].any().unwrap_or(true) {
+            let _ = kill(child, Signal::SIGKILL);
+            return Ok(system::wait_for(child).map(drop)?);
+        }
+        // Also other children may have ended: newuidmap, say.
+        while let Ok(Some(_)) = children.read_signal() {}
+        while let Some((ended, _)) = system::reap()? {
+            if ended == child {
+                return Ok(());
+            }
+        }
+    }
 }
 
 fn perform(work: &Work, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {

@@ -2,6 +2,11 @@
 
 mod commands;
 mod images;
+mod isolation;
+mod measurements;
+mod sandbox;
+mod transfer;
+mod world;
 
 use super::{Abort, Command, Commands, ExecutorError, Exit, HostCommands, Sink, Stderr};
 use std::ffi::OsString;

@@ -1,0 +1,212 @@
+//! What this machine can do: by trying, not by guessing. Which promises of the executor hold here, and how to get the missing ones.
+
+use super::cgroup::Cgroup;
+use super::ids::IdMap;
+use super::orders::Work;
+use super::sandbox::{Sandbox, SandboxOptions, SandboxScratch, open_path};
+use super::{Abort, ExecutorError, Instance, work};
+use serde::Serialize;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// Everything that was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Capabilities {
+    /// The promises, most important first.
+    pub guarantees: Vec<Guarantee>,
+    /// The host's programs that tasks use.
+    pub tools: Vec<Tool>,
+}
+
+impl Capabilities {
+    /// Whether sandboxes can be started here.
+    pub fn sandboxes(&self) -> bool {
+        self.guarantees
+            .iter()
+            .any(|guarantee| guarantee.promise == SANDBOXES && guarantee.holds())
+    }
+}
+
+/// A promise, and whether it holds on this machine.
+#[derive(Debug, Clone, Serialize)]
+pub struct Guarantee {
+    /// What is promised.
+    pub promise: &'static str,
+    /// Why it does not hold, and what to do about it; none if it holds.
+    pub missing: Option<String>,
+}
+
+impl Guarantee {
+    /// Whether the promise holds.
+    pub fn holds(&self) -> bool {
+        self.missing.is_none()
+    }
+
+    fn of<T>(promise: &'static str, tried: &Result<T, String>) -> Self {
+        Self {
+            promise,
+            missing: tried.as_ref().err().cloned(),
+        }
+    }
+}
+
+/// A program of the host.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tool {
+    /// Its name.
+    pub name: &'static str,
+    /// The Debian package that has it.
+    pub package: &'static str,
+    /// Where it is; none if it is not on `PATH`.
+    pub path: Option<PathBuf>,
+}
+
+const HOST_COMMANDS: &str = "a command on the host leaves no process behind";
+const FORK_BOMBS: &str = "a fork bomb on the host is ended at once";
+const SUB_IDS: &str = "sandboxes have users and groups of their own";
+const SANDBOXES: &str = "sandboxes can be started";
+const OVERLAYS: &str = "sandboxes share their image instead of copying it";
+
+const TOOLS: [(&str, &str); 12] = [
+    ("sbuild", "sbuild"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("autopkgtest", "autopkgtest"),
+    ("lintian", "lintian"),
+    ("piuparts", "piuparts"),
+    ("blhc", "blhc"),
+    ("debdiff", "devscripts"),
+    ("dpkg-deb", "dpkg"),
+    ("arch-test", "arch-test"),
+    ("unshare", "util-linux"),
+    ("newuidmap", "uidmap"),
+    ("newgidmap", "uidmap"),
+];
+
+/// Tries everything out. `scratch` is where sandboxes will keep what they change: whether an overlay is possible depends on its file system.
+pub async fn probe(scratch: &Path) -> Capabilities {
+    let abort = Abort::new();
+    let ids = IdMap::of_this_process().map_err(|error| error.to_string());
+    let sandbox = match &ids {
+        Ok(ids) => try_sandbox(scratch, ids, &abort)
+            .await
+            .map_err(|error| error.to_string()),
+        Err(words) => Err(words.clone()),
+    };
+    let overlay = match &sandbox {
+        Ok(None) => Ok(()),
+        Ok(Some(why)) => Err(format!(
+            "{why}; use a kernel from 5.11 on and keep the scratch directory on ext4, xfs, btrfs or tmpfs"
+        )),
+        Err(_) => Err("no sandbox can be started; once one can, this is tried too".to_owned()),
+    };
+    let guarantees = vec![
+        Guarantee::of(HOST_COMMANDS, &children_are_listed()),
+        Guarantee::of(FORK_BOMBS, &try_cgroup()),
+        Guarantee::of(SUB_IDS, &ids),
+        Guarantee::of(SANDBOXES, &sandbox),
+        Guarantee::of(OVERLAYS, &overlay),
+    ];
+    let tools = TOOLS.map(|(name, package)| Tool {
+        name,
+        package,
+        path: find(name),
+    });
+    Capabilities {
+        guarantees,
+        tools: tools.into(),
+    }
+}
+
+/// Starts a sandbox on an empty directory. Says why that had to be copied, if it had.
+async fn try_sandbox(
+    scratch: &Path,
+    ids: &IdMap,
+    abort: &Abort,
+) -> Result<Option<String>, ExecutorError> {
+    let failed = |error: std::io::Error| {
+        ExecutorError::System(format!(
+            "cannot use {}: {error}; check its permissions",
+            scratch.display()
+        ))
+    };
+    std::fs::create_dir_all(scratch).map_err(failed)?;
+    let directory = open_path(scratch)?;
+    let name = format!("probe-{}", std::process::id());
+    let make = Work::MakeDirectory {
+        name: (&name).into(),
+    };
+    work::request(Some(*ids), make, &[directory.as_fd()], abort).await?;
+    let root = open_path(&scratch.join(&name))?;
+    let options = SandboxOptions::new(SandboxScratch::Disk(scratch.to_owned()));
+    let started = Sandbox::on(&root, None, options, abort).await;
+    let stopped = match &started {
+        Ok((sandbox, _)) => sandbox.stop().await,
+        Err(_) => Ok(()),
+    };
+    let remove = Work::Remove { name: name.into() };
+    work::request(Some(*ids), remove, &[directory.as_fd()], abort).await?;
+    stopped?;
+    started.map(|(_, copied)| copied)
+}
+
+fn try_cgroup() -> Result<(), String> {
+    Cgroup::new().map(drop).map_err(|error| {
+        format!("no cgroup can be made ({error}); mount cgroup version 2 and delegate one to the worker, with systemd by Delegate=yes in its service")
+    })
+}
+
+fn children_are_listed() -> Result<(), String> {
+    std::fs::metadata("/proc/thread-self/children").map(drop).map_err(|error| {
+        format!("the kernel does not list the children of a process ({error}), so they are searched for, which takes longer; mount /proc and use a kernel with CONFIG_PROC_CHILDREN")
+    })
+}
+
+/// Looks a program up as the shell does.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|file| is_program(file))
+}
+
+fn is_program(file: &Path) -> bool {
+    use nix::unistd::{AccessFlags, access};
+    file.is_file() && access(file, AccessFlags::X_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_hold_is_said_with_a_remedy_and_nothing_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let found = probe(&directory.path().join("scratch")).await;
+        eprintln!("{found:#?}");
+        assert_eq!(found.guarantees.len(), 5);
+        for guarantee in &found.guarantees {
+            assert!(
+                guarantee
+                    .missing
+                    .as_ref()
+                    .is_none_or(|words| words.contains(';')),
+                "{guarantee:?}"
+            );
+        }
+        assert!(
+            found
+                .tools
+                .iter()
+                .any(|tool| tool.name == "dpkg-deb" && tool.path.is_some())
+        );
+        let left = std::fs::read_dir(directory.path().join("scratch"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let left: Vec<_> = left
+            .map(|entry| entry.file_name())
+            .filter(|name| name != "sandboxes")
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}

@@ -1,0 +1,128 @@
+//! The first process of a sandbox. It carries out the runtime's orders; when it ends, the kernel kills everything else in there.
+
+use super::files;
+use super::mounts::{self, MountError};
+use crate::executor::orders::{Failure, Order, Report, SandboxPlan};
+use crate::executor::supervise::{Territory, Watch, announce_children};
+use crate::executor::system;
+use crate::executor::{ids, message};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::unistd::Pid;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The init's life. Never returns: its end is the sandbox's.
+pub(super) fn main(
+    plan: &SandboxPlan,
+    control: &OwnedFd,
+    descriptors: Vec<OwnedFd>,
+    scratch: &str,
+) -> ! {
+    let report = match furnish(plan, descriptors, scratch) {
+        Ok(copied) => Report::Ready { copied },
+        Err(error) => Report::Done {
+            id: 0,
+            result: Err(Failure::Unsupported(format!(
+                "cannot make the sandbox: {error}; the probe says what this machine lacks"
+            ))),
+        },
+    };
+    let ready = matches!(report, Report::Ready { .. });
+    if message::send(control.as_fd(), &report, &[]).is_ok() && ready {
+        let _ = obey(control.as_fd());
+    }
+    system::exit(0);
+}
+
+/// Everything between the bare namespaces and the first command.
+fn furnish(
+    plan: &SandboxPlan,
+    descriptors: Vec<OwnedFd>,
+    scratch: &str,
+) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let descriptors = mounts::open_again(descriptors)?;
+    ids::become_root()?;
+    // Nothing in the sandbox may look into this process or trace it.
+    nix::sys::prctl::set_dumpable(false)?;
+    system::forget_keys();
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let copied = mounts::enter_root(plan, descriptors, scratch)?;
+    nix::unistd::sethostname("localhost")?;
+    if !plan.network {
+        let any = socket(
+            AddressFamily::Inet,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )?;
+        system::loopback_up(any.as_fd())?;
+    }
+    if let Some(text) = &plan.resolv_conf {
+        replace_resolv_conf(text)?;
+    }
+    mounts::own_directory("/tmp", 0o1777)?;
+    setrlimit(Resource::RLIMIT_NPROC, plan.processes, plan.processes)?;
+    // The host's streams that the helper was started with.
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    for stream in 0..3 {
+        system::become_stream(null.as_fd(), stream)?;
+    }
+    Ok(copied)
+}
+
+fn replace_resolv_conf(text: &[u8]) -> Result<(), MountError> {
+    mounts::own_directory("/etc", 0o755)?;
+    // Often a link to where a service of the image's would have made the file.
+    let _ = fs::remove_file("/etc/resolv.conf");
+    fs::write("/etc/resolv.conf", text).map_err(mounts::at("/etc/resolv.conf"))
+}
+
+/// Carries out one order after the other until the runtime is gone or says stop.
+fn obey(control: BorrowedFd<'_>) -> io::Result<()> {
+    let watch = Watch {
+        control,
+        children: announce_children()?,
+        territory: &PidNamespace,
+    };
+    while let Some((order, descriptors)) = message::receive::<Order>(control)? {
+        match order {
+            Order::Run { id, launch } => {
+                if !watch.command(id, &launch)? {
+                    return Ok(());
+                }
+            }
+            Order::File { id, operation } => {
+                let (result, opened) = match files::perform(operation, descriptors) {
+                    Ok(opened) => (Ok(()), opened),
+                    Err(failure) => (Err(failure), None),
+                };
+                let opened: Vec<_> = opened.iter().map(AsFd::as_fd).collect();
+                message::send(control, &Report::Done { id, result }, &opened)?;
+            }
+            // Its command has ended already.
+            Order::Terminate { .. } => {}
+            Order::Stop => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// The processes of the sandbox: all of them but this one belong to the command that runs.
+struct PidNamespace;
+
+impl Territory for PidNamespace {
+    fn cgroup(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn kill_all(&self) {
+        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+    }
+
+    fn out_of_memory(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,465 @@
+//! A sandbox: a system of its own, made from an image, in namespaces of its own. The runtime's side.
+//!
+//! A keeper outside makes it, an init inside carries out orders, one at a time. Both hold the other end of this side's socket: when that is
+//! closed, all of it ends. Every file is opened by the init, inside; pipes are made inside as well.
+
+mod files;
+mod init;
+mod keeper;
+mod mounts;
+mod scratch;
+mod transfer;
+
+pub(super) use keeper::keep;
+pub use scratch::sweep;
+
+use super::follow::{Conversation, Plan};
+use super::host::DEFAULT_GRACE;
+use super::ids::IdMap;
+use super::message::{self, Channel};
+use super::orders::{Credentials, Errand, FileOperation, Order, Report, SandboxPlan, Scratch};
+use super::{
+    Abort, Command, Commands, ExecutorError, Exit, Image, ImageCache, Instance, Stderr, helper,
+};
+use async_trait::async_trait;
+use scratch::Arena;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use transfer::Collected;
+
+/// The unprivileged user of a sandbox.
+const USER: &str = "_debusine";
+
+/// How long the end of a sandbox may take.
+const STOP_TAKES: Duration = Duration::from_secs(30);
+
+/// Where a sandbox keeps what it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SandboxScratch {
+    /// In this directory of the host, which is made when needed. See [`sweep`].
+    Disk(PathBuf),
+    /// In memory, up to so many bytes.
+    Memory(u64),
+}
+
+/// How a sandbox is to be.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    /// Where it keeps what it changes.
+    pub scratch: SandboxScratch,
+    /// The host's network and a copy of its `resolv.conf`; without it, a loop-back of its own and nothing else.
+    pub network: bool,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// How many processes and threads it may have.
+    pub processes: u64,
+    /// The largest file that may be taken out, in bytes (also counting the holes of a sparse one).
+    pub largest_pull: u64,
+    /// Share the image with other sandboxes through an overlay, where the kernel can; else copy it each time.
+    pub overlay: bool,
+}
+
+impl SandboxOptions {
+    /// No network, the default grace, 16384 processes, files up to 64 GiB.
+    pub fn new(scratch: SandboxScratch) -> Self {
+        Self {
+            scratch,
+            network: false,
+            grace: DEFAULT_GRACE,
+            processes: 1 << 14,
+            largest_pull: 64 << 30,
+            overlay: true,
+        }
+    }
+}
+
+/// A running sandbox (the backend `unshare`).
+///
+/// Commands and file operations are carried out one after the other; after each command everything else that runs inside is killed.
+/// [`Instance::push_file`] makes files that belong to root. Without an environment of its own a command gets a small fixed one, never the host's.
+/// The program must call [`supervisor_main_if_called`](super::supervisor_main_if_called) at its start.
+#[derive(Debug)]
+pub struct Sandbox {
+    channel: Channel,
+    /// Held while an order is carried out; the number of the next one.
+    turn: Mutex<u64>,
+    user: Mutex<Option<Credentials>>,
+    options: SandboxOptions,
+    _image: Option<Image>,
+}
+
+impl Sandbox {
+    /// Starts a sandbox, unpacking the image first if nobody has done so yet.
+    pub async fn start(
+        cache: &ImageCache,
+        image: Image,
+        options: SandboxOptions,
+        abort: &Abort,
+    ) -> Result<Self, ExecutorError> {
+        cache.unpack(&image, abort).await?;
+        let root = open_path(&image.root())?;
+        let (sandbox, copied) = Self::on(&root, Some(image), options, abort).await?;
+        if let Some(why) = copied {
+            tracing::warn!(
+                "the sandbox works on a copy of its image, which takes time and space: {why}"
+            );
+        }
+        Ok(sandbox)
+    }
+
+    /// Starts a sandbox on a root directory. Says why that had to be copied, if it had.
+    pub(super) async fn on(
+        root: &OwnedFd,
+        image: Option<Image>,
+        options: SandboxOptions,
+        abort: &Abort,
+    ) -> Result<(Self, Option<String>), ExecutorError> {
+        let ids = IdMap::of_this_process()?;
+        let arena = match &options.scratch {
+            SandboxScratch::Disk(directory) => Some(Arena::open(directory, &ids, abort).await?),
+            SandboxScratch::Memory(_) => None,
+        };
+        let (ours, theirs) = message::pair().map_err(no_socket)?;
+        let channel = Channel::new(ours).map_err(no_socket)?;
+        let mut descriptors = vec![theirs.as_fd(), root.as_fd()];
+        descriptors.extend(arena.as_ref().map(Arena::descriptor));
+        let plan = plan_of(&options);
+        helper::send(&Errand::Sandbox { ids, plan }, &descriptors)?;
+        drop(theirs);
+        let answer = tokio::select! {
+            answer = channel.receive::<Report>() => answer.map_err(no_socket)?,
+            () = abort.cancelled() => return Err(ExecutorError::Aborted),
+        };
+        let copied = match answer {
+            Some((Report::Ready { copied }, _)) => copied,
+            Some((
+                Report::Done {
+                    result: Err(failure),
+                    ..
+                },
+                _,
+            )) => return Err(failure.into()),
+            _ => return Err(ended()),
+        };
+        let sandbox = Self {
+            channel,
+            turn: Mutex::new(1),
+            user: Mutex::new(None),
+            options,
+            _image: image,
+        };
+        Ok((sandbox, copied))
+    }
+
+    /// Has the init do something with files; the file that it opened, if it was to open one.
+    async fn file(
+        &self,
+        operation: FileOperation,
+        descriptors: &[BorrowedFd<'_>],
+        abort: &Abort,
+    ) -> Result<Option<OwnedFd>, ExecutorError> {
+        let ask = async {
+            let mut turn = self.turn.lock().await;
+            let id = *turn;
+            *turn += 1;
+            let order = Order::File { id, operation };
+            self.channel
+                .send(&order, descriptors)
+                .await
+                .map_err(|_| ended())?;
+            loop {
+                match self.channel.receive::<Report>().await {
+                    Ok(Some((
+                        Report::Done {
+                            id: answered,
+                            result,
+                        },
+                        opened,
+                    ))) if answered == id => {
+                        result?;
+                        return Ok(opened.into_iter().next());
+                    }
+                    // About an order for which nobody waited to the end.
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => return Err(ended()),
+                }
+            }
+        };
+        tokio::select! {
+            result = ask => result,
+            () = abort.cancelled() => Err(ExecutorError::Aborted),
+        }
+    }
+
+    /// Has the init open a file.
+    async fn open(&self, operation: FileOperation, abort: &Abort) -> Result<File, ExecutorError> {
+        self.file(operation, &[], abort)
+            .await?
+            .map(File::from)
+            .ok_or_else(ended)
+    }
+
+    /// User and group of the unprivileged user.
+    async fn owner(&self) -> Result<(u32, u32), ExecutorError> {
+        let user = self.credentials().await?;
+        Ok((user.uid, user.gid))
+    }
+
+    async fn credentials(&self) -> Result<Credentials, ExecutorError> {
+        self.user.lock().await.clone().ok_or_else(|| {
+            ExecutorError::System(format!(
+                "the instance has no user {USER} yet; create it first"
+            ))
+        })
+    }
+
+    /// Runs a command as root and returns what it printed, if it succeeded.
+    async fn answer_of(
+        &self,
+        arguments: &[&str],
+        abort: &Abort,
+    ) -> Result<Option<String>, ExecutorError> {
+        let answer = Collected::default();
+        let command = Command {
+            arguments: arguments.iter().map(OsString::from).collect(),
+            directory: None,
+            environment: None,
+            as_root: true,
+            stdin: None,
+            stdout: Some(Box::new(answer.clone())),
+            stderr: Stderr::Discard,
+            timeout: None,
+        };
+        match self.run(command, abort).await? {
+            Exit::Exited(0) => Ok(Some(answer.text())),
+            Exit::Aborted => Err(ExecutorError::Aborted),
+            _ => Ok(None),
+        }
+    }
+
+    /// Number and groups of the unprivileged user, if there is one.
+    async fn find_user(&self, abort: &Abort) -> Result<Option<Credentials>, ExecutorError> {
+        let Some(entry) = self.answer_of(&["getent", "passwd", USER], abort).await? else {
+            return Ok(None);
+        };
+        let mut numbers = entry.trim_end().split(':').skip(2).map(str::parse);
+        let (Some(Ok(uid)), Some(Ok(gid))) = (numbers.next(), numbers.next()) else {
+            return Err(ExecutorError::Image(format!(
+                "the image's getent answers {entry:?} for the user {USER}; check its /etc/passwd"
+            )));
+        };
+        let groups = self
+            .answer_of(&["id", "-G", USER], abort)
+            .await?
+            .unwrap_or_default();
+        let groups = groups
+            .split_ascii_whitespace()
+            .filter_map(|group| group.parse().ok())
+            .collect();
+        Ok(Some(Credentials { uid, gid, groups }))
+    }
+}
+
+#[async_trait]
+impl Commands for Sandbox {
+    async fn run(&self, command: Command, abort: &Abort) -> Result<Exit, ExecutorError> {
+        let credentials = match command.as_root {
+            true => Credentials {
+                uid: 0,
+                gid: 0,
+                groups: vec![0],
+            },
+            false => self.credentials().await?,
+        };
+        let as_root = command.as_root;
+        let mut plan = Plan::new(command, || environment(as_root))?;
+        plan.launch.directory.get_or_insert_with(|| "/".into());
+        plan.launch.credentials = Some(credentials);
+        let mut turn = tokio::select! {
+            turn = self.turn.lock() => turn,
+            () = abort.cancelled() => return Ok(Exit::Aborted),
+        };
+        if abort.is_cancelled() {
+            return Ok(Exit::Aborted);
+        }
+        let id = *turn;
+        *turn += 1;
+        let launch = plan.launch.clone();
+        self.channel
+            .send(&Order::Run { id, launch }, &[])
+            .await
+            .map_err(|_| ended())?;
+        let conversation = Conversation {
+            channel: &self.channel,
+            id,
+            grace: self.options.grace,
+            same_processes: false,
+        };
+        conversation.follow(plan, abort).await
+    }
+}
+
+#[async_trait]
+impl Instance for Sandbox {
+    async fn create_user(&self, abort: &Abort) -> Result<(), ExecutorError> {
+        let mut found = self.find_user(abort).await?;
+        if found.is_none() {
+            let home = format!("/home/{USER}");
+            self.answer_of(
+                &["useradd", "--home-dir", &home, "--create-home", USER],
+                abort,
+            )
+            .await?;
+            found = self.find_user(abort).await?;
+        }
+        let Some(user) = found else {
+            return Err(ExecutorError::Image(format!(
+                "the user {USER} cannot be created in the instance; its image needs getent and useradd (packages libc-bin and passwd)"
+            )));
+        };
+        *self.user.lock().await = Some(user);
+        Ok(())
+    }
+
+    async fn push_directory(
+        &self,
+        source: &Path,
+        target: &Path,
+        abort: &Abort,
+    ) -> Result<(), ExecutorError> {
+        let owner = self.owner().await?;
+        let (archive, writer) = transfer::archive_of(source, abort)?;
+        let into = target.into();
+        let operation = FileOperation::Unpack { into, owner };
+        let unpacked = self.file(operation, &[archive.as_fd()], abort).await;
+        // The writer ends when nobody reads any more.
+        drop(archive);
+        let written = writer
+            .await
+            .unwrap_or_else(|error| Err(ExecutorError::System(error.to_string())));
+        // If reading failed, then what arrived was a torn archive: the first cause is the one to tell.
+        written.and(unpacked).map(drop)
+    }
+
+    async fn push_file(
+        &self,
+        source: File,
+        target: &Path,
+        mode: u32,
+        abort: &Abort,
+    ) -> Result<(), ExecutorError> {
+        let path = target.into();
+        let file = self
+            .open(FileOperation::Create { path, mode }, abort)
+            .await?;
+        transfer::copy(source, file, u64::MAX, abort).await
+    }
+
+    async fn pull_file(
+        &self,
+        source: &Path,
+        target: File,
+        abort: &Abort,
+    ) -> Result<(), ExecutorError> {
+        let path = source.into();
+        let file = self.open(FileOperation::Read { path }, abort).await?;
+        transfer::copy(file, target, self.options.largest_pull, abort).await
+    }
+
+    async fn create_directory(
+        &self,
+        path: &Path,
+        mode: u32,
+        abort: &Abort,
+    ) -> Result<(), ExecutorError> {
+        let owner = self.owner().await?;
+        let path = path.into();
+        let operation = FileOperation::MakeDirectory { path, mode, owner };
+        self.file(operation, &[], abort).await.map(drop)
+    }
+
+    async fn stop(&self) -> Result<(), ExecutorError> {
+        // Also while a command runs: that ends it.
+        if self.channel.send(&Order::Stop, &[]).await.is_err() {
+            return Ok(());
+        }
+        let gone = async {
+            let _turn = self.turn.lock().await;
+            loop {
+                match self.channel.receive::<Report>().await {
+                    Ok(Some((Report::Gone, _))) | Ok(None) | Err(_) => return,
+                    Ok(Some(_)) => {}
+                }
+            }
+        };
+        tokio::time::timeout(STOP_TAKES, gone).await.map_err(|_| {
+            ExecutorError::System(
+                "the sandbox does not end: one of its processes cannot be killed; look for it with ps (state D)".into(),
+            )
+        })
+    }
+}
+
+/// What the keeper has to know.
+fn plan_of(options: &SandboxOptions) -> SandboxPlan {
+    SandboxPlan {
+        network: options.network,
+        resolv_conf: options
+            .network
+            .then(|| std::fs::read("/etc/resolv.conf").unwrap_or_default()),
+        scratch: match options.scratch {
+            SandboxScratch::Disk(_) => Scratch::Disk,
+            SandboxScratch::Memory(bytes) => Scratch::Memory(bytes),
+        },
+        overlay: options.overlay,
+        processes: options.processes,
+    }
+}
+
+/// What a command sees that brings no environment: nothing of the host's.
+fn environment(as_root: bool) -> Vec<(OsString, OsString)> {
+    let (user, home) = match as_root {
+        true => ("root", "/root".to_owned()),
+        false => (USER, format!("/home/{USER}")),
+    };
+    [
+        (
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ),
+        ("HOME", &home),
+        ("USER", user),
+        ("LOGNAME", user),
+        ("LANG", "C.UTF-8"),
+    ]
+    .map(|(name, value)| (name.into(), value.into()))
+    .into()
+}
+
+/// Opens a directory for others to find, not to read.
+pub(super) fn open_path(path: &Path) -> Result<OwnedFd, ExecutorError> {
+    use nix::fcntl::{OFlag, open};
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open(path, flags, nix::sys::stat::Mode::empty()).map_err(|error| {
+        ExecutorError::System(format!(
+            "cannot open {}: {}; check its permissions",
+            path.display(),
+            error.desc()
+        ))
+    })
+}
+
+fn no_socket(error: io::Error) -> ExecutorError {
+    ExecutorError::System(format!(
+        "cannot make a socket for a sandbox: {error}; raise the limit of open files (ulimit -n)"
+    ))
+}
+
+fn ended() -> ExecutorError {
+    ExecutorError::System("the sandbox has ended; was memory exhausted, or was it stopped?".into())
+}

@@ -1,0 +1,277 @@
+//! The file system of a sandbox: an overlay on the image, a `/proc` and a small `/dev` of its own, and nothing of the host.
+
+use crate::executor::orders::{SandboxPlan, Scratch};
+use nix::fcntl::{OFlag, open, openat};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::unistd::{fchdir, pivot_root};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Where the new root is put together. Every system has this directory; in the new mount namespace nobody else sees what happens to it.
+const STAGE: &str = "/tmp";
+
+/// The host's devices that a sandbox sees.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// What went wrong, and at what.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {error}")]
+pub(super) struct MountError {
+    what: String,
+    error: io::Error,
+}
+
+/// Names the step at which something failed.
+pub(super) fn at<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> MountError {
+    move |error| MountError {
+        what: what.into(),
+        error: error.into(),
+    }
+}
+
+/// Makes the sandbox's file system the root of this process, which is the only one in its namespaces. Says why the image was copied, if it was.
+pub(super) fn enter_root(
+    plan: &SandboxPlan,
+    descriptors: Vec<OwnedFd>,
+    scratch: &str,
+) -> Result<Option<String>, MountError> {
+    let mut descriptors = descriptors.into_iter();
+    let image = descriptors
+        .next()
+        .ok_or(io::ErrorKind::NotFound)
+        .map_err(at("the image"))?;
+    let devices = open_devices()?;
+    let nothing = None::<&str>;
+    mount(
+        nothing,
+        "/",
+        nothing,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        nothing,
+    )
+    .map_err(at("keeping mounts private"))?;
+    let size = match plan.scratch {
+        Scratch::Memory(bytes) => bytes,
+        Scratch::Disk => 1 << 20,
+    };
+    let options = format!("mode=755,size={size}");
+    mount(
+        Some("sandbox"),
+        STAGE,
+        Some("tmpfs"),
+        MsFlags::MS_NODEV,
+        Some(&*options),
+    )
+    .map_err(at("a file system in memory"))?;
+    let stage = open_directory(STAGE)?;
+    let base = match (plan.scratch, descriptors.next()) {
+        (Scratch::Disk, Some(arena)) => {
+            mkdirat(&arena, scratch, Mode::S_IRWXU).map_err(at("the scratch directory"))?;
+            open_beneath(&arena, scratch)?
+        }
+        _ => stage.try_clone().map_err(at("the scratch directory"))?,
+    };
+    drop(descriptors);
+    let root = format!("{STAGE}/root");
+    fs::create_dir(&root).map_err(at("the root directory"))?;
+    let copied = mount_image(plan, &image, &base, &root)?;
+    drop((image, base, stage));
+
+    let old_root = open_directory("/")?;
+    let new_root = open_directory(&root)?;
+    fchdir(&new_root).map_err(at("the root directory"))?;
+    pivot_root(".", ".").map_err(at("changing the root directory"))?;
+    // From here on every path is the sandbox's. The old root is still mounted, over the new one: the kernel allows a new /proc only where one can be seen.
+    make_proc()?;
+    make_devices(&devices)?;
+    drop(devices);
+    fchdir(&old_root).map_err(at("the old root directory"))?;
+    umount2(".", MntFlags::MNT_DETACH).map_err(at("leaving the old root directory"))?;
+    std::env::set_current_dir("/").map_err(at("the root directory"))?;
+    Ok(copied)
+}
+
+/// Opens directories once more: those that were opened outside belong to the outside's mounts, from which nothing can be mounted here.
+///
+/// To be called while this process is still the caller, who may search the directories above.
+pub(super) fn open_again(directories: Vec<OwnedFd>) -> Result<Vec<OwnedFd>, MountError> {
+    let open_one = |outside: OwnedFd| {
+        let path = fs::read_link(path_of(&outside)).map_err(at("a directory"))?;
+        let name = path.display().to_string();
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let inside = open(&path, flags, Mode::empty()).map_err(at(&name))?;
+        let (one, other) = (
+            fstat(&outside).map_err(at(&name))?,
+            fstat(&inside).map_err(at(&name))?,
+        );
+        if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino) {
+            return Err(at(name)(io::Error::other("it was exchanged meanwhile")));
+        }
+        Ok(inside)
+    };
+    directories.into_iter().map(open_one).collect()
+}
+
+fn open_directory(path: &str) -> Result<OwnedFd, MountError> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open(path, flags, Mode::empty()).map_err(at(path))
+}
+
+fn open_beneath(directory: &OwnedFd, name: &str) -> Result<OwnedFd, MountError> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    openat(directory, name, flags, Mode::empty()).map_err(at(name))
+}
+
+/// A path to an open directory, wherever that is: it needs no permission on the way there, and no escapes.
+fn path_of(directory: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd())
+}
+
+/// Puts the image at `root`: under an overlay or, where there can be none, copied.
+fn mount_image(
+    plan: &SandboxPlan,
+    image: &OwnedFd,
+    base: &OwnedFd,
+    root: &str,
+) -> Result<Option<String>, MountError> {
+    mkdirat(base, "upper", Mode::from_bits_truncate(0o755)).map_err(at("the upper directory"))?;
+    mkdirat(base, "work", Mode::S_IRWXU).map_err(at("the work directory"))?;
+    let upper = open_beneath(base, "upper")?;
+    let work = open_beneath(base, "work")?;
+    let why = if plan.overlay {
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={},userxattr,volatile",
+            path_of(image),
+            path_of(&upper),
+            path_of(&work)
+        );
+        match mount(
+            Some("sandbox"),
+            root,
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(&*options),
+        ) {
+            Ok(()) => return Ok(None),
+            Err(error) => format!("no overlay can be mounted: {}", error.desc()),
+        }
+    } else {
+        "no overlay was wanted".to_owned()
+    };
+    let nothing = None::<&str>;
+    mount(
+        Some(&*path_of(&upper)),
+        root,
+        nothing,
+        MsFlags::MS_BIND,
+        nothing,
+    )
+    .map_err(at("the copied image"))?;
+    // The host's cp, still: it knows everything about sparse files, links and attributes.
+    fchdir(image).map_err(at("the image"))?;
+    let status = Command::new("cp")
+        .args(["--archive", "--reflink=auto", "--", ".", root])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(at("copying the image"))?;
+    if !status.success() {
+        return Err(at("copying the image")(io::Error::other(format!(
+            "cp failed ({status}); is the disk full?"
+        ))));
+    }
+    Ok(Some(why))
+}
+
+fn open_devices() -> Result<Vec<(&'static str, OwnedFd)>, MountError> {
+    let open_one = |name: &'static str| {
+        let path = format!("/dev/{name}");
+        let device =
+            open(&*path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(at(&path))?;
+        Ok((name, device))
+    };
+    DEVICES.into_iter().map(open_one).collect()
+}
+
+fn make_proc() -> Result<(), MountError> {
+    own_directory("/proc", 0o555)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).map_err(at(
+        "mounting /proc (refused where parts of the host's /proc are hidden, as in some containers)",
+    ))
+}
+
+fn make_devices(devices: &[(&str, OwnedFd)]) -> Result<(), MountError> {
+    let nothing = None::<&str>;
+    own_directory("/dev", 0o755)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    mount(
+        Some("dev"),
+        "/dev",
+        Some("tmpfs"),
+        flags,
+        Some("mode=755,size=1m"),
+    )
+    .map_err(at("mounting /dev"))?;
+    for (name, device) in devices {
+        let path = format!("/dev/{name}");
+        fs::write(&path, "").map_err(at(&path))?;
+        mount(
+            Some(&*path_of(device)),
+            &*path,
+            nothing,
+            MsFlags::MS_BIND,
+            nothing,
+        )
+        .map_err(at(&path))?;
+    }
+    own_directory("/dev/pts", 0o755)?;
+    let options = "newinstance,ptmxmode=0666,mode=0620,gid=5";
+    mount(
+        Some("devpts"),
+        "/dev/pts",
+        Some("devpts"),
+        flags,
+        Some(options),
+    )
+    .map_err(at("mounting /dev/pts"))?;
+    own_directory("/dev/shm", 0o1777)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(
+        Some("shm"),
+        "/dev/shm",
+        Some("tmpfs"),
+        flags,
+        Some("mode=1777"),
+    )
+    .map_err(at("mounting /dev/shm"))?;
+    for (name, target) in [
+        ("ptmx", "pts/ptmx"),
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
+        symlink(target, Path::new("/dev").join(name)).map_err(at(name))?;
+    }
+    Ok(())
+}
+
+/// Makes sure that this is a directory and not a link, whatever the image has there.
+pub(super) fn own_directory(path: &str, mode: u32) -> Result<(), MountError> {
+    let make = || -> io::Result<()> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return Ok(()),
+            Ok(_) => fs::remove_file(path)?,
+            Err(_) => {}
+        }
+        DirBuilder::new().mode(mode).create(path)?;
+        fs::set_permissions(path, Permissions::from_mode(mode))
+    };
+    make().map_err(at(path))
+}

@@ -1,0 +1,72 @@
+//! The directories on disk in which sandboxes keep what they change, and those that killed ones left behind.
+
+use super::{keeper, open_path};
+use crate::executor::ids::IdMap;
+use crate::executor::orders::Work;
+use crate::executor::{Abort, ExecutorError, work};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// The directory beneath the scratch directory that belongs to the root of sandboxes.
+const ARENA: &str = "sandboxes";
+
+/// Where the scratch directories of sandboxes are made.
+pub(super) struct Arena(OwnedFd);
+
+impl Arena {
+    /// Opens the arena beneath a directory; makes both if needed.
+    pub(super) async fn open(
+        directory: &Path,
+        ids: &IdMap,
+        abort: &Abort,
+    ) -> Result<Self, ExecutorError> {
+        let path = directory.join(ARENA);
+        if !path.is_dir() {
+            fs::create_dir_all(directory).map_err(|error| unusable(directory, &error))?;
+            let parent = open_path(directory)?;
+            let make = Work::MakeDirectory { name: ARENA.into() };
+            work::request(Some(*ids), make, &[parent.as_fd()], abort).await?;
+        }
+        Ok(Self(open_path(&path)?))
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Removes what killed sandboxes have left in a scratch directory; how many there were. To be called when a runtime starts.
+///
+/// Those of other runtimes that still live stay. Processes need no sweeping: they die with their runtime.
+pub async fn sweep(directory: &Path) -> Result<usize, ExecutorError> {
+    let path = directory.join(ARENA);
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(unusable(&path, &error)),
+    };
+    let abandoned = entries
+        .flatten()
+        .map(|entry| entry.file_name())
+        .filter(|name| name.to_str().is_some_and(keeper::is_abandoned));
+    let abandoned: Vec<_> = abandoned.collect();
+    if abandoned.is_empty() {
+        return Ok(0);
+    }
+    let ids = IdMap::of_this_process()?;
+    let arena = open_path(&path)?;
+    for name in &abandoned {
+        let remove = Work::Remove { name: name.clone() };
+        work::request(Some(ids), remove, &[arena.as_fd()], &Abort::new()).await?;
+    }
+    Ok(abandoned.len())
+}
+
+fn unusable(directory: &Path, error: &io::Error) -> ExecutorError {
+    ExecutorError::System(format!(
+        "cannot use the scratch directory {}: {error}; check its permissions",
+        directory.display()
+    ))
+}

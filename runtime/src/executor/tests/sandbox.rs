@@ -1,0 +1,287 @@
+//! Promises about the life of sandboxes.
+
+use super::world::{World, remove_arena, scratch_directories, start};
+use super::*;
+use crate::executor::{ImageCache, Instance, SandboxOptions, SandboxScratch, sweep};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[tokio::test]
+async fn commands_run_as_root_and_as_a_user_of_the_sandbox() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    assert_eq!(
+        world.root("id -u; id -g; pwd; echo $HOME").await,
+        "0\n0\n/\n/root"
+    );
+    assert!(matches!(
+        world.sandbox.run(shell("true"), &Abort::new()).await,
+        Err(ExecutorError::System(_))
+    ));
+    world.sandbox.create_user(&Abort::new()).await.unwrap();
+    world.sandbox.create_user(&Abort::new()).await.unwrap();
+    assert_eq!(
+        world.user("id -un; id -u; echo $HOME").await,
+        "_debusine\n1000\n/home/_debusine"
+    );
+    assert_eq!(
+        world
+            .user("cat /etc/secret 2>&1; echo $?")
+            .await
+            .lines()
+            .last(),
+        Some("1")
+    );
+    assert_eq!(
+        world
+            .user("echo through > /dev/stdout; echo x > /dev/null; head -c1 /dev/zero | wc -c")
+            .await
+            .lines()
+            .next(),
+        Some("through")
+    );
+    let exit = world.sandbox.run(shell("exit 3"), &Abort::new()).await;
+    assert_eq!(exit.unwrap(), Exit::Exited(3));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn changes_stay_in_the_sandbox_and_not_in_the_image() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    world
+        .root("echo changed > /etc/passwd; rm /etc/group; echo new > /etc/new")
+        .await;
+    assert_eq!(world.root("cat /etc/passwd /etc/new").await, "changed\nnew");
+    let options = SandboxOptions::new(SandboxScratch::Memory(16 << 20));
+    let second = start(&world.cache, options).await.unwrap();
+    let mut look = shell("cat /etc/group; ls /etc");
+    look.as_root = true;
+    let (_, text) = output_of(&second, look).await;
+    assert!(text.starts_with("root:x:0:\n"), "{text}");
+    assert!(!text.contains("new"), "{text}");
+    second.stop().await.unwrap();
+    drop(second);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_copy_serves_where_no_overlay_can_be_mounted() {
+    let Some(world) = World::with(|options| options.overlay = false).await else {
+        return;
+    };
+    assert_eq!(
+        world.root("echo x > /etc/new; cat /etc/secret").await,
+        "of root"
+    );
+    assert_eq!(world.root("stat -c %u:%a /etc/secret").await, "0:600");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn leftovers_of_a_command_are_killed_before_the_next() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    world
+        .root("setsid sleep 70 & (sleep 70 &) ; sh -c 'trap \"\" TERM; sleep 70' & sleep 0.1")
+        .await;
+    // The init and the shell.
+    assert_eq!(world.root("set -- /proc/[0-9]*; echo $#").await, "2");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn abort_and_timeout_end_a_command_and_not_the_sandbox() {
+    let Some(world) = World::with(|options| options.grace = Duration::from_millis(100)).await
+    else {
+        return;
+    };
+    let mut stubborn = shell("trap '' TERM; sleep 60; sleep 60");
+    stubborn.as_root = true;
+    let start = Instant::now();
+    let exit = world
+        .sandbox
+        .run(stubborn, &abort_after(Duration::from_millis(50)))
+        .await;
+    assert_eq!(exit.unwrap(), Exit::Aborted);
+    let mut slow = shell("sleep 60");
+    slow.as_root = true;
+    slow.timeout = Some(Duration::from_millis(50));
+    assert_eq!(
+        world.sandbox.run(slow, &Abort::new()).await.unwrap(),
+        Exit::TimedOut
+    );
+    let mut given_up = shell("sleep 60");
+    given_up.as_root = true;
+    let never = Abort::new();
+    let given_up = world.sandbox.run(given_up, &never);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), given_up)
+            .await
+            .is_err()
+    );
+    assert_eq!(world.root("echo alive").await, "alive");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_full_scratch_and_too_many_processes_stay_inside() {
+    let change = |options: &mut SandboxOptions| {
+        options.scratch = SandboxScratch::Memory(8 << 20);
+        options.processes = 30;
+    };
+    let Some(world) = World::with(change).await else {
+        return;
+    };
+    let full = world.push(&vec![1; 16 << 20], "/tmp/big", 0o644).await;
+    assert!(matches!(full, Err(ExecutorError::System(_))), "{full:?}");
+    assert!(
+        world
+            .root("rm /tmp/big; dd if=/dev/zero of=/tmp/more bs=1M count=20 2>&1 | cat")
+            .await
+            .contains("No space")
+    );
+    let mut bomb = shell("i=0; while [ $i -lt 100 ]; do sleep 60 & i=$((i+1)); done");
+    bomb.as_root = true;
+    let exit = world.sandbox.run(bomb, &Abort::new()).await.unwrap();
+    assert_ne!(exit, Exit::Exited(0));
+    assert_eq!(world.root("echo alive").await, "alive");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn stop_ends_a_command_that_runs() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    let mut slow = shell("sleep 60");
+    slow.as_root = true;
+    let abort = Abort::new();
+    let running = world.sandbox.run(slow, &abort);
+    let stopping = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.sandbox.stop().await.unwrap();
+    };
+    let (exit, ()) = tokio::join!(running, stopping);
+    assert!(exit.is_err());
+    let after = world.sandbox.run(shell("true"), &abort).await;
+    assert!(matches!(after, Err(ExecutorError::System(_))));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_dropped_sandbox_ends() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    let sleep = format!("7{}.9", std::process::id());
+    let World {
+        directory,
+        cache,
+        sandbox,
+    } = world;
+    let mut slow = shell(format!("sleep {sleep} & sleep {sleep}"));
+    slow.as_root = true;
+    let _ =
+        tokio::time::timeout(Duration::from_millis(200), sandbox.run(slow, &Abort::new())).await;
+    drop(sandbox);
+    assert!(eventually(|| processes_with(&sleep) == 0));
+    assert!(eventually(|| scratch_directories(directory.path()) == 0));
+    images::clear(&cache).await;
+    remove_arena(directory.path()).await;
+}
+
+/// Not a promise: what the next test kills.
+#[tokio::test]
+#[ignore = "runs until it is killed"]
+async fn victim() {
+    let directory = PathBuf::from(std::env::var_os("VICTIM_DIRECTORY").unwrap());
+    let sleep = std::env::var("VICTIM_SLEEP").unwrap();
+    let cache = ImageCache::new(directory.join("images"));
+    let options = SandboxOptions::new(SandboxScratch::Disk(directory.join("scratch")));
+    let sandbox = start(&cache, options).await.unwrap();
+    let mut slow = shell(format!("setsid sleep {sleep} & sleep {sleep}"));
+    slow.as_root = true;
+    let _ = sandbox.run(slow, &Abort::new()).await;
+}
+
+#[tokio::test]
+async fn nothing_of_a_sandbox_survives_a_runtime_that_was_killed() {
+    if !images::has_ids() {
+        return;
+    }
+    let (directory, cache) = images::cache();
+    let sleep = format!("7{}.8", std::process::id());
+    let mut victim = std::process::Command::new("/proc/self/exe")
+        .args(["--exact", "executor::tests::sandbox::victim", "--ignored"])
+        .env("VICTIM_DIRECTORY", directory.path())
+        .env("VICTIM_SLEEP", &sleep)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(eventually(|| processes_with(&sleep) == 2));
+    assert_eq!(scratch_directories(directory.path()), 1);
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    assert!(eventually(|| processes_with(&sleep) == 0));
+    assert!(eventually(|| scratch_directories(directory.path()) == 0));
+    assert!(
+        !fs::read_to_string("/proc/self/mounts")
+            .unwrap()
+            .contains(directory.path().to_str().unwrap())
+    );
+    images::clear(&cache).await;
+    remove_arena(directory.path()).await;
+}
+
+#[tokio::test]
+async fn scratch_directories_of_killed_keepers_are_swept() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    let scratch = world.directory.path().join("scratch");
+    let (directory, cache) = (&world.directory, &world.cache);
+    // The keeper is the parent of the sandbox's init, whose parent namespace is this one.
+    let keeper = keeper_of_this_test();
+    world
+        .root("mkdir -p /tmp/closed/deep; chmod 0 /tmp/closed")
+        .await;
+    nix::sys::signal::kill(keeper, nix::sys::signal::Signal::SIGKILL).unwrap();
+    assert!(eventually(
+        || fs::read_link(format!("/proc/{keeper}/exe")).is_err()
+    ));
+    assert_eq!(scratch_directories(directory.path()), 1);
+    assert_eq!(sweep(&scratch).await.unwrap(), 1);
+    assert_eq!(sweep(&scratch).await.unwrap(), 0);
+    assert_eq!(scratch_directories(directory.path()), 0);
+    assert_eq!(sweep(Path::new("/no/such/place")).await.unwrap(), 0);
+    drop(world.sandbox);
+    images::clear(cache).await;
+    remove_arena(directory.path()).await;
+}
+
+/// The keeper's number is the first half of its scratch directory's name.
+fn keeper_of_this_test() -> nix::unistd::Pid {
+    let own = std::process::id().to_string();
+    let parent = |pid: &str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_ascii_whitespace().nth(1))
+            .map(str::to_owned)
+            .unwrap_or_default()
+    };
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let grandchild = pids
+        .filter(|pid| parent(&parent(pid)) == own)
+        .max_by_key(|pid| pid.parse::<u32>().unwrap_or(0));
+    nix::unistd::Pid::from_raw(grandchild.unwrap().parse().unwrap())
+}
