@@ -6,3 +6,4 @@ pub mod artifacts;
 pub mod component;
 pub mod executor;
 pub mod host;
+pub mod lifecycle;

@@ -1,0 +1,10 @@
+//! One run of a task: the stages in their order, the logs that they leave, clean-up whatever happens, and the result.
+
+mod environments;
+mod run;
+mod stages;
+mod workdir;
+
+pub use environments::LocalEnvironments;
+pub use run::{RunError, RunOptions, RunRequest, RunResult, Runner, Verdict};
+pub use stages::{Observer, Silent, Stage};
