@@ -1,1 +1,3 @@
 //! Fixtures that several test suites share.
+
+pub mod fixtures;

@@ -1,0 +1,172 @@
+//! scripted: does in each stage what its data say. For tests of the lifecycle and of limits.
+
+use task_sdk::prelude::*;
+
+choices! {
+    /// What to do in a stage.
+    pub enum Act {
+        /// Go on.
+        Succeed = "succeed",
+        /// Answer no (in the check of the output: report a flaw).
+        Refuse = "refuse",
+        /// Fail.
+        Fail = "fail",
+        /// Panic.
+        Panic = "panic",
+        /// Compute without end.
+        Loop = "loop",
+        /// Take memory without end.
+        Hoard = "hoard",
+        /// Call itself without end.
+        Recurse = "recurse",
+        /// Run `command` on the host, logged.
+        Command = "command",
+    }
+}
+
+model! {
+    /// What to do.
+    pub struct ScriptedData {
+        pub task: ..TaskFields,
+        /// When downloading inputs.
+        pub fetch_input: Act = Act::Succeed,
+        /// When configuring.
+        pub configure: Act = Act::Succeed,
+        /// When preparing.
+        pub prepare: Act = Act::Succeed,
+        /// When running.
+        pub run: Act = Act::Succeed,
+        /// When checking the output.
+        pub check: Act = Act::Succeed,
+        /// When uploading.
+        pub upload: Act = Act::Succeed,
+        /// When cleaning up.
+        pub cleanup: Act = Act::Succeed,
+        /// When asked for the label.
+        pub label: Act = Act::Succeed,
+        /// The command of `command`.
+        pub command: Vec<String> = Vec::new(),
+        /// Artifacts to fetch.
+        pub artifacts: Vec<i64> = Vec::new(),
+        /// Names to open beneath the working directory.
+        pub open: Vec<String> = Vec::new(),
+    }
+}
+
+/// A task that does what it is told.
+pub struct Scripted {
+    core: Core<Self>,
+}
+
+register_task!(Scripted as ExternalTask);
+
+impl Task for Scripted {
+    const NAME: &'static str = "scripted";
+    const SUMMARY: &'static str = "Do in each stage what the data say";
+
+    type Data = ScriptedData;
+    type DynamicData = DynamicFields;
+
+    fn new(core: Core<Self>) -> Self {
+        Self { core }
+    }
+
+    fn core(&self) -> &Core<Self> {
+        &self.core
+    }
+
+    fn core_mut(&mut self) -> &mut Core<Self> {
+        &mut self.core
+    }
+
+    fn label(&self) -> String {
+        let acted = plain(self.core.data.label);
+        format!("scripted {acted:?}")
+    }
+
+    fn compute_dynamic_data(
+        &self,
+        _database: &TaskDatabase,
+    ) -> Result<DynamicFields, DynamicDataError> {
+        Ok(DynamicFields::default())
+    }
+
+    fn source_artifacts_ids(&self) -> Option<Vec<i64>> {
+        None
+    }
+}
+
+impl ExternalTask for Scripted {
+    fn fetch_input(&mut self, workspace: &Workspace) -> Result<bool> {
+        for id in &self.core.data.artifacts {
+            Artifact::fetch(*id, &workspace.download)?;
+        }
+        self.act(self.core.data.fetch_input, workspace)
+    }
+
+    fn configure_for_execution(&mut self, workspace: &Workspace) -> Result<bool> {
+        self.act(self.core.data.configure, workspace)
+    }
+
+    fn prepare_to_run(&mut self, workspace: &Workspace) -> Result<()> {
+        self.act(self.core.data.prepare, workspace).map(drop)
+    }
+
+    fn run(&mut self, workspace: &Workspace) -> Result<bool> {
+        for name in &self.core.data.open {
+            workspace.execute.open(name)?;
+        }
+        self.act(self.core.data.run, workspace)
+    }
+
+    fn check_directory_for_consistency_errors(
+        &mut self,
+        workspace: &Workspace,
+    ) -> Result<Vec<String>> {
+        let fits = self.act(self.core.data.check, workspace)?;
+        Ok(if fits { Vec::new() } else { vec!["b is wrong".into(), "a is wrong".into()] })
+    }
+
+    fn upload_artifacts(&mut self, workspace: &Workspace, _execution_success: bool) -> Result<()> {
+        self.act(self.core.data.upload, workspace).map(drop)
+    }
+
+    fn cleanup(&mut self) -> Result<()> {
+        plain(self.core.data.cleanup).map(drop)
+    }
+}
+
+impl Scripted {
+    fn act(&self, act: Act, workspace: &Workspace) -> Result<bool> {
+        if act != Act::Command {
+            return plain(act);
+        }
+        let command = Command::new(self.core.data.command.iter().cloned()).output(Output::CommandLog);
+        Ok(command.run_on_host(&workspace.execute)?.succeeded())
+    }
+}
+
+/// What needs no directory.
+fn plain(act: Act) -> Result<bool> {
+    match act {
+        Act::Succeed | Act::Command => Ok(true),
+        Act::Refuse => Ok(false),
+        Act::Fail => Err(Failure::new("told-to-fail", "as the data say")),
+        Act::Panic => panic!("told to panic"),
+        Act::Loop => loop {
+            std::hint::black_box(0);
+        },
+        Act::Hoard => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        Act::Recurse => Ok(deeper(1) > 0),
+    }
+}
+
+#[allow(unconditional_recursion, reason = "that is what it is for")]
+fn deeper(depth: u64) -> u64 {
+    std::hint::black_box(deeper(depth + 1)) + depth
+}

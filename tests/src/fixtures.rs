@@ -1,0 +1,204 @@
+//! A machine for tests: a fresh store, the built components, a runner with the real host and executor.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use task_runtime::artifacts::local::{ArtifactFilter, LocalStore};
+use task_runtime::artifacts::{Artifact, ArtifactId, ArtifactStore};
+use task_runtime::component::{ComponentCache, Engine, Limits, LoadedComponent, Registry};
+use task_runtime::executor::{Abort, HostCommands};
+use task_runtime::host::{
+    HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance, WebDownloads,
+};
+use task_runtime::lifecycle::{
+    LocalEnvironments, Observer, RunError, RunOptions, RunRequest, RunResult, Runner, Stage,
+};
+use tempfile::TempDir;
+
+/// Where guests that only tests use are built.
+const TEST_GUESTS: &str = "guests/target/wasm32-unknown-unknown/release";
+
+/// Where the built-in tasks are built.
+const TASKS: &str = "../tasks/target/wasm32-unknown-unknown/release";
+
+/// A runner around a store of its own; everything is gone when it is dropped.
+pub struct Bench {
+    /// Runs tasks.
+    pub runner: Runner,
+    /// Finds them.
+    pub registry: Registry,
+    /// Keeps what they make.
+    pub store: Arc<LocalStore>,
+    /// Holds all of it.
+    pub directory: TempDir,
+}
+
+impl Bench {
+    /// A fresh bench.
+    pub fn new() -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("bench-").tempdir()?;
+        open_to_all(directory.path())?;
+        let engine = Engine::new()?;
+        let store = Arc::new(LocalStore::open(directory.path().join("store"))?);
+        let runs = directory.path().join("runs");
+        std::fs::create_dir(&runs)?;
+        open_to_all(&runs)?;
+        let runner = Runner {
+            engine: engine.clone(),
+            linkers: Arc::new(Linkers::new(&engine)?),
+            facts: Arc::new(Machine::default()),
+            commands: Arc::new(HostCommands::new()),
+            executors: Arc::new(LocalEnvironments::new(
+                Arc::clone(&store) as Arc<dyn ArtifactStore>,
+                &directory.path().join("cache"),
+            )),
+            artifacts: Arc::clone(&store) as Arc<dyn ArtifactStore>,
+            downloads: Arc::new(WebDownloads::default()),
+            options: RunOptions {
+                directory: runs,
+                limits: Limits {
+                    cpu: std::time::Duration::from_secs(2),
+                    ..Limits::EXECUTION
+                },
+                ..RunOptions::default()
+            },
+        };
+        let registry = Registry::open(engine, cache(), &task_directories())?;
+        Ok(Self {
+            runner,
+            registry,
+            store,
+            directory,
+        })
+    }
+
+    /// A built component.
+    pub fn load(&self, task: &str) -> Result<LoadedComponent> {
+        self.registry
+            .load(task)
+            .context("build the components first: make tasks")
+    }
+
+    /// Runs the scripted task with these data; what it did is in the report.
+    pub async fn scripted(&self, data: Value) -> Result<Report> {
+        self.run("scripted", data, json!({}), &Abort::new()).await
+    }
+
+    /// Runs a task.
+    pub async fn run(
+        &self,
+        task: &str,
+        data: Value,
+        dynamic_data: Value,
+        abort: &Abort,
+    ) -> Result<Report> {
+        let request = RunRequest {
+            work_request: None,
+            workspace: None,
+            data,
+            dynamic_data,
+        };
+        let watched = Arc::new(Watched::default());
+        let observer = Arc::clone(&watched) as Arc<dyn Observer>;
+        let component = self.load(task)?;
+        let result = self.runner.run(&component, request, observer, abort).await;
+        let stages = std::mem::take(&mut *watched.0.lock().expect("no watcher panics"));
+        let logs = match &result {
+            Ok(result) => self.texts(result.debug_logs).await?,
+            Err(_) => BTreeMap::new(),
+        };
+        Ok(Report {
+            result,
+            stages,
+            logs,
+            left: names(&self.runner.options.directory)?,
+        })
+    }
+
+    /// An instance of a task for scheduling calls.
+    pub async fn instance(&self, task: &str) -> Result<TaskInstance> {
+        let runner = &self.runner;
+        let loaded = self.load(task)?;
+        let component = TaskComponent::new(
+            &runner.engine,
+            &runner.linkers,
+            &loaded,
+            Purpose::Scheduling,
+        )?;
+        let limits = Limits {
+            cpu: std::time::Duration::from_secs(1),
+            ..Limits::SCHEDULING
+        };
+        let state = HostState::new(&runner.engine, &limits, Arc::clone(&runner.facts));
+        Ok(component.instantiate(state).await?)
+    }
+
+    /// All artifacts of a category, oldest first.
+    pub async fn artifacts(&self, category: &str) -> Result<Vec<Artifact>> {
+        let filter = ArtifactFilter {
+            category: Some(category.to_owned()),
+            ..ArtifactFilter::default()
+        };
+        let found = self.store.list(filter).await?;
+        Ok(found.into_iter().map(|stored| stored.artifact).collect())
+    }
+
+    /// The files of an artifact as text.
+    pub async fn texts(&self, id: ArtifactId) -> Result<BTreeMap<String, String>> {
+        let mut texts = BTreeMap::new();
+        for file in self.store.artifact(id).await?.files {
+            let opened = self.store.open_file(id, &file.path).await?;
+            texts.insert(file.path, std::io::read_to_string(opened)?);
+        }
+        Ok(texts)
+    }
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Report {
+    /// What came of it.
+    pub result: Result<RunResult, RunError>,
+    /// The stages that began, in order.
+    pub stages: Vec<Stage>,
+    /// Its log files.
+    pub logs: BTreeMap<String, String>,
+    /// What is left in the directory of runs: nothing, it is to be hoped.
+    pub left: Vec<String>,
+}
+
+#[derive(Default)]
+struct Watched(Mutex<Vec<Stage>>);
+
+impl Observer for Watched {
+    fn stage(&self, stage: Stage) {
+        self.0.lock().expect("no watcher panics").push(stage);
+    }
+}
+
+/// Compiled code is shared by all tests of a checkout.
+pub fn cache() -> ComponentCache {
+    ComponentCache::new(&beside("../target/test-components"))
+}
+
+/// The directories of the built components, tasks and test guests.
+pub fn task_directories() -> Vec<PathBuf> {
+    vec![beside(TASKS), beside(TEST_GUESTS)]
+}
+
+/// A path relative to this crate.
+fn beside(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn open_to_all(path: &Path) -> std::io::Result<()> {
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+}
+
+fn names(directory: &Path) -> std::io::Result<Vec<String>> {
+    std::fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
