@@ -11,11 +11,30 @@ use task_sdk::prelude::*;
 /// What need not be listed anywhere.
 const UNLISTED: [&str; 3] = [".dsc", ".changes", ".build"];
 
-/// The fields that list checksums: name, column of the checksum, algorithm.
-const CHECKSUM_FIELDS: [(&str, &str, DigestAlgorithm); 3] = [
-    ("Checksums-Sha1", "sha1", DigestAlgorithm::Sha1),
-    ("Checksums-Sha256", "sha256", DigestAlgorithm::Sha256),
-    ("Files", "md5sum", DigestAlgorithm::Md5),
+/// A kind of checksum, and how an upload lists it.
+#[derive(Debug)]
+struct Checksum {
+    field: &'static str,
+    column: &'static str,
+    algorithm: DigestAlgorithm,
+}
+
+static CHECKSUMS: [Checksum; 3] = [
+    Checksum {
+        field: "Checksums-Sha1",
+        column: "sha1",
+        algorithm: DigestAlgorithm::Sha1,
+    },
+    Checksum {
+        field: "Checksums-Sha256",
+        column: "sha256",
+        algorithm: DigestAlgorithm::Sha256,
+    },
+    Checksum {
+        field: "Files",
+        column: "md5sum",
+        algorithm: DigestAlgorithm::Md5,
+    },
 ];
 
 /// A line for each flaw.
@@ -86,22 +105,24 @@ impl<'a> Contents<'a> {
     fn flaw(&self, by: &str, listed: &ListedFile<'_>) -> Result<Option<String>> {
         let ListedFile {
             name,
+            value,
             checksum,
-            algorithm,
         } = listed;
+        let column = checksum.column;
         if let Err(error) = paths::check_name(name) {
-            return Ok(Some(format!("{by:?}: {error}")));
+            return Ok(Some(format!(
+                "{by:?} lists a {column} that cannot be checked: {error}"
+            )));
         }
         let is_file = matches!(self.entries.get(*name), Some(State::File | State::Expected));
         if !is_file {
-            let words = format!("{by:?} lists {name:?} ({algorithm:?}), which is no file here");
+            let words = format!("{by:?} lists the {column} of {name:?}, which is no file here");
             return Ok(Some(words));
         }
-        let found = self.directory.digest(name, *algorithm)?;
-        let differs = found != *checksum;
-        Ok(differs.then(|| {
-            format!("{name:?} has the {algorithm:?} {found}, but {by:?} lists {checksum:?}")
-        }))
+        let found = self.directory.digest(name, checksum.algorithm)?;
+        let differs = found != *value;
+        Ok(differs
+            .then(|| format!("the {column} of {name:?} is {found}, but {by:?} lists {value:?}")))
     }
 
     /// The flaw that there is what nothing lists.
@@ -122,17 +143,17 @@ impl<'a> Contents<'a> {
 }
 
 /// A file as an upload lists it.
-#[derive(Debug, PartialEq, Eq)]
 struct ListedFile<'a> {
     name: &'a str,
-    checksum: &'a str,
-    algorithm: DigestAlgorithm,
+    value: &'a str,
+    checksum: &'static Checksum,
 }
 
-/// The files of an upload, once for each checksum; an upload without one of the three lists is none.
+/// The files of an upload, once for each checksum; an upload without one of the lists is none.
 fn listed_files(fields: &UploadFields) -> Result<Vec<ListedFile<'_>>> {
     let mut listed = Vec::new();
-    for (field, column, algorithm) in CHECKSUM_FIELDS {
+    for checksum in &CHECKSUMS {
+        let &Checksum { field, column, .. } = checksum;
         let entries = match required(fields.get(field), field)? {
             FieldValue::Files(entries) => entries.as_slice(),
             // An empty list; a file on the line of the field itself is no list.
@@ -145,8 +166,8 @@ fn listed_files(fields: &UploadFields) -> Result<Vec<ListedFile<'_>>> {
         for entry in entries {
             listed.push(ListedFile {
                 name: required(entry.name(), field)?,
-                checksum: required(entry.get(column), field)?,
-                algorithm,
+                value: required(entry.get(column), field)?,
+                checksum,
             });
         }
     }
@@ -160,19 +181,16 @@ mod tests {
     fn list(changes: &str) -> Result<Vec<String>> {
         let changes = Changes::parse(changes.as_bytes()).unwrap();
         let listed = listed_files(changes.fields())?;
-        let line =
-            |file: &ListedFile<'_>| format!("{:?} {} {}", file.algorithm, file.checksum, file.name);
+        let line = |file: &ListedFile<'_>| {
+            format!("{} {} {}", file.checksum.column, file.value, file.name)
+        };
         Ok(listed.iter().map(line).collect())
     }
 
     #[test]
     fn a_file_is_checked_by_each_of_its_checksums() {
         let changes = "Checksums-Sha1:\n 1a 5 x.deb\nChecksums-Sha256:\n 2b 5 x.deb\nFiles:\n 3c 5 misc optional x.deb\n";
-        let expected = [
-            "DigestAlgorithm::Sha1 1a x.deb",
-            "DigestAlgorithm::Sha256 2b x.deb",
-            "DigestAlgorithm::Md5 3c x.deb",
-        ];
+        let expected = ["sha1 1a x.deb", "sha256 2b x.deb", "md5sum 3c x.deb"];
         assert_eq!(list(changes).unwrap(), expected);
     }
 
