@@ -146,3 +146,142 @@ pub fn build_options(profiles: &[String], of_worker: Option<&str>) -> Option<Str
         .collect();
     Some(options.join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(changes: Value, image: &Image) -> Result<Vec<String>> {
+        let mut data = json!({
+            "input": {"source_artifact": 5},
+            "environment": "debian/match:codename=trixie",
+            "host_architecture": "amd64",
+        });
+        for (key, change) in changes.as_object().unwrap() {
+            data[key] = change.clone();
+        }
+        let data = SbuildData::parse(&data).unwrap();
+        let repositories = data.repositories.extra_repositories.as_deref();
+        let codename = image.text("codename")?;
+        let build = Build {
+            data: &data,
+            binnmu_maintainer: Some("Debusine <noreply@example.org>"),
+            image,
+            sources: &ExtraSources::for_release(codename, repositories.unwrap_or_default())?,
+            download: "/50%",
+            extra_packages: &["b.deb".to_owned(), "a.deb".to_owned()],
+            dsc: "hello_1.0.dsc",
+        };
+        build.command_line()
+    }
+
+    fn image(codename: &str) -> Image {
+        Image {
+            id: 42,
+            category: "debian:system-tarball".to_owned(),
+            data: json!({"codename": codename}),
+            name: "/images/42/system.tar.xz".to_owned(),
+            virt_server: "incus".to_owned(),
+            virt_server_arguments: vec!["artifact/42".to_owned(), "100%".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_build_names_what_to_build_and_where() {
+        let expected = [
+            "sbuild",
+            "--purge-deps=never",
+            "--no-run-lintian",
+            "--arch-any",
+            "--no-arch-all",
+            "--no-source",
+            "--arch=amd64",
+            "--dist=trixie",
+            "--chroot-mode=unshare",
+            "--chroot=/images/42/system.tar.xz",
+            "--chroot-setup-commands=rm -f /etc/resolv.conf",
+            "--bd-uninstallable-explainer=dose3",
+            "--extra-package=/50%/b.deb",
+            "--extra-package=/50%/a.deb",
+            "/50%/hello_1.0.dsc",
+        ];
+        assert_eq!(arguments(json!({}), &image("trixie")).unwrap(), expected);
+    }
+
+    #[test]
+    fn sbuild_finds_no_escapes_in_arguments_of_a_virtualisation_server() {
+        let arguments = arguments(json!({"backend": "incus-lxc"}), &image("trixie")).unwrap();
+        let expected = [
+            "--chroot-mode=autopkgtest",
+            "--autopkgtest-virt-server=incus",
+            "--autopkgtest-virt-server-opt=artifact/42",
+            "--autopkgtest-virt-server-opt=100%%",
+        ];
+        assert_eq!(arguments[8..12], expected);
+    }
+
+    #[test]
+    fn keys_follow_the_sources_that_name_them() {
+        let repository = json!({
+            "url": "http://e.org/d", "suite": "s", "components": ["main"], "signing_key": "k",
+        });
+        let repositories = json!({"extra_repositories": [repository]});
+        let key = "--pre-build-commands=cat /50%%/extra_apt_key_0.asc | %SBUILD_CHROOT_EXEC sh -c \
+            'mkdir -p /etc/apt/keyrings && cat > /etc/apt/keyrings/extra_apt_key_0.asc'";
+        let source = "--pre-build-commands=cat /50%%/extra_repository_0.sources | %SBUILD_CHROOT_EXEC sh -c \
+            'cat > /etc/apt/sources.list.d/extra_repository_0.sources'";
+        let line = "--extra-repository=deb [signed-by=/etc/apt/keyrings/extra_apt_key_0.asc] \
+            http://e.org/d s main";
+        for (codename, expected) in [
+            ("jessie", &[line, key][..]),
+            ("bullseye", &[source, key]),
+            ("trixie", &[source]),
+        ] {
+            let arguments = arguments(repositories.clone(), &image(codename)).unwrap();
+            assert_eq!(arguments[11..11 + expected.len()], *expected, "{codename}");
+            assert_eq!(
+                arguments[11 + expected.len()],
+                "--bd-uninstallable-explainer=dose3"
+            );
+        }
+    }
+
+    #[test]
+    fn a_binnmu_has_a_date_only_if_one_was_given_and_always_a_maintainer() {
+        let rebuild = |binnmu: Value| {
+            let changes = json!({"binnmu": binnmu, "build_profiles": ["a", "nocheck"]});
+            arguments(changes, &image("trixie")).unwrap()[11..].to_vec()
+        };
+        let plain = rebuild(json!({"changelog": "Rebuild", "suffix": "+b1"}));
+        let expected = [
+            "--make-binNMU=Rebuild",
+            "--append-to-version=+b1",
+            "--binNMU=0",
+            "--maintainer=Debusine <noreply@example.org>",
+            "--profiles=a,nocheck",
+        ];
+        assert_eq!(plain[..5], expected);
+        let full = rebuild(json!({
+            "changelog": "Rebuild", "suffix": "+b1",
+            "timestamp": "2024-05-01T12:00:00Z", "maintainer": "foo@example.org",
+        }));
+        let expected = [
+            "--binNMU-timestamp=Wed, 01 May 2024 12:00:00 +0000",
+            "--maintainer=foo <foo@example.org>",
+        ];
+        assert_eq!(full[3..5], expected);
+    }
+
+    #[test]
+    fn build_options_are_set_only_for_profiles_that_are_options() {
+        let options = |profiles: &[&str], of_worker| {
+            let profiles: Vec<String> = profiles.iter().map(ToString::to_string).collect();
+            build_options(&profiles, of_worker)
+        };
+        assert_eq!(options(&[], Some("parallel=2")), None);
+        assert_eq!(options(&["cross"], None), None);
+        assert_eq!(options(&["nodoc", "cross"], None).unwrap(), "nodoc");
+        let with_worker = options(&["nodoc", "nocheck"], Some(" parallel=2  nocheck "));
+        assert_eq!(with_worker.unwrap(), "parallel=2 nocheck nodoc nocheck");
+    }
+}

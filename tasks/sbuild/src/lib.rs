@@ -297,3 +297,6 @@ impl RunCommandTask for Sbuild {
         )?)
     }
 }
+
+#[cfg(test)]
+mod tests;
