@@ -20,7 +20,7 @@ pub use crate::model::{
     Dictionary, FieldType, FileUrl, Maintainer, Model, PathPart, Refusal, Report, Timestamp, Url,
     Violation, at_least, at_most, distinct, empty_is_null, items, min_items,
 };
-pub use crate::repositories::ExtraRepository;
+pub use crate::repositories::{ExtraRepository, ExtraSources};
 pub use crate::run_command_task::{CommandLine, RunCommandTask};
 pub use crate::task::Task;
 pub use crate::task_data::{

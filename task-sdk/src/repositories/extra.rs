@@ -61,7 +61,8 @@ fn components_fit(suite: Option<&str>, has_components: bool) -> Result<(), Refus
 }
 
 impl ExtraRepository {
-    fn key(&self) -> Option<&str> {
+    /// The key; an empty one is none.
+    pub(super) fn key(&self) -> Option<&str> {
         self.signing_key.as_deref().filter(|key| !key.is_empty())
     }
 

@@ -2,8 +2,10 @@
 
 pub mod bootstrap;
 mod extra;
+mod sources;
 
 pub use extra::{ExtraRepository, KeyWithoutFile, UnwritableField};
+pub use sources::{AptFile, ExtraSources, KEYRINGS_DIRECTORY, SOURCES_DIRECTORY};
 
 /// Whether apt of a release reads deb822 `.sources` files; an unknown codename is a new one.
 pub fn supports_deb822_sources(codename: &str) -> bool {

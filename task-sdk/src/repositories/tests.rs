@@ -56,3 +56,39 @@ fn old_releases_lack_newer_source_formats() {
     assert!(!supports_inline_signed_by("focal") && supports_inline_signed_by("bookworm"));
     assert!(supports_deb822_sources("Jessie") && supports_inline_signed_by(""));
 }
+
+fn extra_sources(codename: &str) -> ExtraSources {
+    let plain = repository(json!({})).unwrap();
+    let signed = repository(json!({"signing_key": "k"})).unwrap();
+    ExtraSources::for_release(codename, &[plain, signed]).unwrap()
+}
+
+#[test]
+fn each_release_gets_the_newest_form_that_it_reads() {
+    let names =
+        |files: &[AptFile]| -> Vec<String> { files.iter().map(|file| file.name.clone()).collect() };
+    let sources = ["extra_repository_0.sources", "extra_repository_1.sources"];
+
+    let trixie = extra_sources("trixie");
+    assert_eq!(names(&trixie.sources), sources);
+    assert!(trixie.sources[1].content.ends_with("Signed-By:\n k\n"));
+    assert!(trixie.keys.is_empty() && trixie.lines.is_empty());
+
+    let bullseye = extra_sources("bullseye");
+    assert_eq!(names(&bullseye.sources), sources);
+    let named = "Signed-By: /etc/apt/keyrings/extra_apt_key_1.asc\n";
+    assert!(bullseye.sources[1].content.ends_with(named));
+    assert_eq!(names(&bullseye.keys), ["extra_apt_key_1.asc"]);
+    assert_eq!(bullseye.keys[0].content, "k\n");
+
+    let jessie = extra_sources("jessie");
+    assert!(jessie.sources.is_empty());
+    assert_eq!(
+        jessie.lines,
+        [
+            "deb http://e.org/d trixie main contrib",
+            "deb [signed-by=/etc/apt/keyrings/extra_apt_key_1.asc] http://e.org/d trixie main contrib",
+        ]
+    );
+    assert_eq!(jessie.keys, bullseye.keys);
+}
