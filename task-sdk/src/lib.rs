@@ -7,6 +7,7 @@
 pub mod artifacts;
 #[doc(hidden)]
 pub mod bindings;
+pub mod bootstrap;
 mod command;
 #[cfg(target_arch = "wasm32")]
 mod component;

@@ -1,6 +1,5 @@
-//! Package repositories in task data: those to add to an environment, and those to make a system from.
+//! Package repositories that a task adds to its environment, and what apt of each release can read.
 
-pub mod bootstrap;
 mod extra;
 mod sources;
 

@@ -1,4 +1,4 @@
-//! Repositories that a new system is made from: task data of mmdebstrap and simplesystemimagebuild.
+//! Task data that mmdebstrap and simplesystemimagebuild have in common: the system to make, and the repositories to make it from.
 
 use crate::model::{FileUrl, Refusal, Url, distinct, min_items};
 use crate::{choices, model, union};
@@ -81,6 +81,46 @@ model! {
         }
         _ => Ok(()),
     };
+}
+
+model! {
+    /// What the system is like.
+    pub struct SystemOptions {
+        /// Its architecture.
+        pub architecture: String,
+        /// More packages to install.
+        pub extra_packages: Vec<String> = Vec::new(),
+        /// Whether the source of a repository names the keyring that signs it.
+        pub use_signed_by: bool = true,
+    }
+}
+
+model! {
+    /// What the system is made from.
+    pub struct BootstrapFields {
+        /// Where its packages come from; the first repository has the system's own suite.
+        pub bootstrap_repositories: Vec<BootstrapRepository> where [min_items(1)],
+        /// A script to run in the system at the end.
+        pub customization_script: Option<String> = None,
+    }
+}
+
+impl BootstrapFields {
+    /// The repository that gives the system its suite.
+    pub fn main_repository(&self) -> &BootstrapRepository {
+        // The model refuses an empty list.
+        &self.bootstrap_repositories[0]
+    }
+}
+
+impl BootstrapRepository {
+    /// The keyring that signs it, if the task is to fetch it.
+    pub fn external_keyring(&self) -> Option<&Keyring> {
+        match self.check_signature_with {
+            SignatureCheck::External => self.keyring.as_ref(),
+            SignatureCheck::System | SignatureCheck::NoCheck => None,
+        }
+    }
 }
 
 /// A keyring of the machine that runs the task must be one that everybody may read.
