@@ -9,6 +9,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchdir, fchown, unlinkat};
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::BufReader;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
@@ -179,5 +180,5 @@ fn unpack_into(into: &Path, archive: File, owner: (u32, u32)) -> Result<(), Fail
         without_devices: false,
         size: u64::MAX,
     };
-    unpack(archive, rules)
+    unpack(BufReader::with_capacity(1 << 18, archive), rules)
 }

@@ -61,9 +61,15 @@ async fn a_polite_command_may_finish_its_last_words() {
         shell("trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.01; done");
     polite.stdout = Some(memory.sink());
     polite.stderr = Stderr::Discard;
-    let exit = host()
-        .run(polite, &abort_after(Duration::from_millis(200)))
-        .await;
+    let abort = Abort::new();
+    let later = async {
+        while memory.bytes().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        abort.cancel();
+    };
+    let host = host();
+    let (exit, ()) = tokio::join!(host.run(polite, &abort), later);
     assert_eq!(exit.unwrap(), Exit::Aborted);
     assert_eq!(memory.text(), "ready\nbye\n");
 }

@@ -246,8 +246,7 @@ async fn scratch_directories_of_killed_keepers_are_swept() {
     };
     let scratch = world.directory.path().join("scratch");
     let (directory, cache) = (&world.directory, &world.cache);
-    // The keeper is the parent of the sandbox's init, whose parent namespace is this one.
-    let keeper = keeper_of_this_test();
+    let keeper = keeper_of(directory.path());
     world
         .root("mkdir -p /tmp/closed/deep; chmod 0 /tmp/closed")
         .await;
@@ -265,23 +264,13 @@ async fn scratch_directories_of_killed_keepers_are_swept() {
     remove_arena(directory.path()).await;
 }
 
-/// The keeper's number is the first half of its scratch directory's name.
-fn keeper_of_this_test() -> nix::unistd::Pid {
-    let own = std::process::id().to_string();
-    let parent = |pid: &str| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')')
-            .next()
-            .and_then(|rest| rest.split_ascii_whitespace().nth(1))
-            .map(str::to_owned)
-            .unwrap_or_default()
-    };
-    let pids = fs::read_dir("/proc")
+/// The keeper of the only sandbox there: its number is the first half of the scratch directory's name.
+fn keeper_of(directory: &Path) -> nix::unistd::Pid {
+    let entry = fs::read_dir(directory.join("scratch/sandboxes"))
         .unwrap()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok());
-    let grandchild = pids
-        .filter(|pid| parent(&parent(pid)) == own)
-        .max_by_key(|pid| pid.parse::<u32>().unwrap_or(0));
-    nix::unistd::Pid::from_raw(grandchild.unwrap().parse().unwrap())
+        .next()
+        .unwrap()
+        .unwrap();
+    let name = entry.file_name().into_string().unwrap();
+    nix::unistd::Pid::from_raw(name.split_once('.').unwrap().0.parse().unwrap())
 }
