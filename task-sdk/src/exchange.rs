@@ -21,7 +21,7 @@ pub struct Artifact {
     pub category: String,
     /// Its data.
     pub data: Value,
-    /// Its files, ordered by path.
+    /// Its files, in the order of its store.
     pub files: Vec<ArtifactFile>,
 }
 

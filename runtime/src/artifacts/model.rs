@@ -26,7 +26,7 @@ pub struct Artifact {
     pub category: String,
     /// Its data, an object whose shape the category defines.
     pub data: Value,
-    /// Its files, in the order of their paths. Look-ups may leave them out.
+    /// Its files, in the order in which the store lists them. Look-ups may leave them out.
     #[serde(default)]
     pub files: Vec<ArtifactFile>,
 }

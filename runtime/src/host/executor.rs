@@ -5,7 +5,7 @@ use super::bindings::debusine::task::executor::{self, Backend, HostExecutor, Hos
 use super::command_log::Place;
 use super::files::DirectoryHandle;
 use super::{Fault, HostState, commands};
-use crate::artifacts::{Artifact, ArtifactId};
+use crate::artifacts::{Artifact, ArtifactFile, ArtifactId};
 use crate::executor::{Abort, ExecutorError, Instance};
 use async_trait::async_trait;
 use std::path::Path;
@@ -44,6 +44,47 @@ pub struct PreparedImage {
     pub virt_server: String,
     /// That server's arguments.
     pub virt_server_arguments: Vec<String>,
+}
+
+/// Names that the image cache of the reference keeps for itself; images of the same names are refused everywhere.
+const RESERVED_NAMES: [&str; 2] = ["backends", "usage.json"];
+
+/// Whether an artifact holds an image for a backend: category, file name, what the backend needs inside.
+pub fn check_image(backend: Backend, artifact: &Artifact) -> Result<(), ExecutorError> {
+    let wrong = |why: String| ExecutorError::Image(format!("environment {}: {why}", artifact.id));
+    let needed = match backend {
+        Backend::Unshare | Backend::IncusLxc => "debian:system-tarball",
+        Backend::IncusVm | Backend::Qemu => "debian:system-image",
+    };
+    if artifact.category != needed {
+        let found = &artifact.category;
+        return Err(wrong(format!(
+            "a {found}, and the backend needs a {needed}"
+        )));
+    }
+    let name = &image_file(artifact)?.path;
+    if name.starts_with('.') || RESERVED_NAMES.contains(&name.as_str()) {
+        return Err(wrong(format!("its file cannot have the name {name:?}")));
+    }
+    if backend == Backend::Qemu && artifact.data["pkglist"]["python3-minimal"].is_null() {
+        return Err(wrong(
+            "the backend qemu needs python3-minimal in the image".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// The one file of an environment's artifact.
+pub fn image_file(artifact: &Artifact) -> Result<&ArtifactFile, ExecutorError> {
+    let wrong = |why: String| ExecutorError::Image(format!("environment {}: {why}", artifact.id));
+    let name = artifact.data["filename"]
+        .as_str()
+        .ok_or_else(|| wrong("its data have no `filename`".to_owned()))?;
+    artifact
+        .files
+        .iter()
+        .find(|file| file.path == name)
+        .ok_or_else(|| wrong(format!("it has no file {name:?}")))
 }
 
 /// A prepared image in the hands of a component.
