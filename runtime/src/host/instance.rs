@@ -122,6 +122,11 @@ impl TaskComponent {
         &self.name
     }
 
+    /// The engine that runs it.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Starts an instance around this state.
     pub async fn instantiate(&self, state: HostState) -> Result<TaskInstance, CallError> {
         let mut store = self.engine.store(state);

@@ -19,6 +19,8 @@ choices! {
         Hoard = "hoard",
         /// Call itself without end.
         Recurse = "recurse",
+        /// Write a log.
+        Log = "log",
         /// Run `command` on the host, logged.
         Command = "command",
     }
@@ -163,6 +165,7 @@ fn plain(act: Act) -> Result<bool> {
             }
         }
         Act::Recurse => Ok(deeper(1) > 0),
+        Act::Log => append_to_log("scripted.log", "written\n").map(|()| true),
     }
 }
 

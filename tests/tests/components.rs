@@ -1,0 +1,303 @@
+//! Components as the host meets them: the built tasks, and files that are no usable components.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use task_runtime::component::{ComponentCache, Engine, Limits, Registry, inspect};
+use task_runtime::host::{
+    HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance, objections,
+};
+use task_runtime_tests::fixtures::{Bench, cache, task_directories};
+use tempfile::TempDir;
+
+fn registry() -> Result<Registry> {
+    Ok(Registry::open(
+        Engine::new()?,
+        cache(),
+        &task_directories(),
+    )?)
+}
+
+fn built(task: &str) -> Result<PathBuf> {
+    Ok(registry()?.load(task)?.path)
+}
+
+#[test]
+fn tasks_import_nothing_but_the_contract() -> Result<()> {
+    let registry = registry()?;
+    let names: Vec<&str> = registry.tasks().map(|(name, _)| name).collect();
+    for task in ["mmdebstrap", "noop", "sbuild"] {
+        assert!(names.contains(&task), "{task} is not built: make tasks");
+    }
+    for (name, path) in registry.tasks() {
+        let interface = inspect(path)?;
+        for import in &interface.imports {
+            assert!(
+                import.name.starts_with("debusine:task/"),
+                "{name}: {}",
+                import.name
+            );
+        }
+        assert_eq!(objections(&interface), Vec::<String>::new(), "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn tasks_describe_themselves_with_schemas_of_their_data() -> Result<()> {
+    let bench = Bench::new()?;
+    for task in ["noop", "mmdebstrap", "sbuild"] {
+        let description = bench.instance(task).await?.describe().await?;
+        assert_eq!(description.name, task);
+        assert_eq!(description.version, 1);
+        let schema: Value = serde_json::from_str(&description.data_schema)?;
+        assert!(
+            schema["properties"]["task_configuration"].is_object(),
+            "{task}"
+        );
+        assert_eq!(schema["additionalProperties"], false, "{task}");
+        serde_json::from_str::<Value>(&description.dynamic_data_schema)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_of_workers_gets_the_answers_of_single_calls() -> Result<()> {
+    let bench = Bench::new()?;
+    let mut task = bench.instance("sbuild").await?;
+    let data =
+        json!({"input": {"source_artifact": 1}, "host_architecture": "amd64", "environment": 2});
+    task.configure(&data, None, None)
+        .await?
+        .expect("the data are valid");
+    let worker = |number: usize| {
+        json!({
+            "system:worker_type": if number % 7 == 0 { "celery" } else { "external" },
+            "system:architectures": if number % 3 == 0 { json!(["arm64"]) } else { json!(["amd64", "i386"]) },
+            "sbuild:version": 1,
+            "sbuild:available": number % 5 != 0,
+            "executor:unshare:available": true,
+        })
+        .to_string()
+    };
+    let metadata: Vec<String> = (0..200)
+        .map(worker)
+        .chain(["[]".to_owned(), "{".to_owned()])
+        .collect();
+    let workers = task.prepare_workers(&metadata).await?;
+    let answers = task.can_run_on_each(workers).await?;
+    assert_eq!(answers.len(), metadata.len().div_ceil(64));
+    for (number, one) in metadata.iter().enumerate() {
+        let in_batch = answers[number / 64] >> (number % 64) & 1 == 1;
+        assert_eq!(
+            in_batch,
+            task.can_run_on(one).await?,
+            "worker {number}: {one}"
+        );
+    }
+    assert!(answers.iter().any(|bits| *bits != 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_scheduling_call_has_no_power_to_write() -> Result<()> {
+    let bench = Bench::new()?;
+    let mut task = bench.instance("scripted").await?;
+    task.configure(&json!({"label": "log"}), None, None)
+        .await?
+        .expect("the data are valid");
+    let error = task.label().await.expect_err("logs are not linked");
+    assert!(error.to_string().contains("debusine:task/logs"), "{error}");
+    Ok(())
+}
+
+/// A directory with files that claim to be tasks.
+struct Shelf {
+    directory: TempDir,
+}
+
+impl Shelf {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            directory: tempfile::tempdir()?,
+        })
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let path = self.directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    /// What the host says of a task on this shelf that it cannot use.
+    fn refusal(&self, task: &str) -> String {
+        match self.load(task) {
+            Ok(_) => panic!("{task} was accepted"),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    fn load(&self, task: &str) -> Result<TaskComponent> {
+        let engine = Engine::new()?;
+        let directories = [self.directory.path().to_owned()];
+        let registry = Registry::open(engine.clone(), ComponentCache::none(), &directories)?;
+        let loaded = registry.load(task)?;
+        let linkers = Linkers::new(&engine)?;
+        Ok(TaskComponent::new(
+            &engine,
+            &linkers,
+            &loaded,
+            Purpose::Execution,
+        )?)
+    }
+}
+
+fn component(text: &str) -> Result<Vec<u8>> {
+    Ok(wat::parse_str(text)?)
+}
+
+#[test]
+fn a_file_that_is_no_component_is_named() -> Result<()> {
+    let shelf = Shelf::new()?;
+    shelf.put("text.wasm", b"no component at all")?;
+    let whole = fs::read(built("noop")?)?;
+    shelf.put("cut.wasm", &whole[..whole.len() / 2])?;
+    shelf.put("empty.wasm", b"")?;
+    shelf.put("module.wasm", &component("(module)")?)?;
+    for task in ["text", "cut", "empty", "module"] {
+        let words = shelf.refusal(task);
+        assert!(words.contains(&format!("{task}.wasm")), "{words}");
+    }
+    assert!(
+        shelf
+            .refusal("text")
+            .contains("not a usable WebAssembly component")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_component_without_the_exports_of_a_task_is_told_which() -> Result<()> {
+    let shelf = Shelf::new()?;
+    shelf.put("bare.wasm", &component("(component)")?)?;
+    let words = shelf.refusal("bare");
+    assert!(
+        words.contains("does not export debusine:task/scheduling@0.1.0"),
+        "{words}"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_import_that_the_host_does_not_know_is_named() -> Result<()> {
+    let shelf = Shelf::new()?;
+    let importing = |name: &str| {
+        component(&format!(
+            r#"(component (import "{name}" (instance (export "call" (func)))))"#
+        ))
+    };
+    shelf.put("foreign.wasm", &importing("acme:printer/paper@1.0.0")?)?;
+    shelf.put("wasi.wasm", &importing("wasi:cli/environment@0.2.0")?)?;
+    shelf.put("newer.wasm", &importing("debusine:task/files@0.9.0")?)?;
+    assert!(
+        shelf
+            .refusal("foreign")
+            .contains("acme:printer/paper@1.0.0, which this host does not offer")
+    );
+    assert!(
+        shelf
+            .refusal("wasi")
+            .contains("tasks get nothing from WASI")
+    );
+    let words = shelf.refusal("newer");
+    assert!(
+        words.contains("debusine:task/files@0.9.0, and this host speaks 0.1.0"),
+        "{words}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_name_found_twice_names_both_files() -> Result<()> {
+    let shelf = Shelf::new()?;
+    let noop = fs::read(built("noop")?)?;
+    let first = shelf.put("one/noop.wasm", &noop)?;
+    let second = shelf.put("two/NOOP.wasm", &noop)?;
+    let directories =
+        [first.parent(), second.parent()].map(|path| path.expect("a parent").to_owned());
+    let error = Registry::open(Engine::new()?, ComponentCache::none(), &directories).err();
+    let words = error.expect("a duplicate").to_string();
+    assert!(
+        words.contains("one/noop.wasm") && words.contains("two/NOOP.wasm"),
+        "{words}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_component_that_lies_about_its_name_is_refused() -> Result<()> {
+    let shelf = Shelf::new()?;
+    shelf.put("liar.wasm", &fs::read(built("noop")?)?)?;
+    let mut liar = instance(&shelf.load("liar")?).await?;
+    let words = liar.describe().await.expect_err("a lie").to_string();
+    assert!(
+        words.contains("\"noop\"") && words.contains("liar.wasm"),
+        "{words}"
+    );
+    Ok(())
+}
+
+async fn instance(component: &TaskComponent) -> Result<TaskInstance> {
+    let state = HostState::new(
+        component.engine(),
+        &Limits::SCHEDULING,
+        Arc::new(Machine::default()),
+    );
+    Ok(component.instantiate(state).await?)
+}
+
+#[test]
+fn compiled_code_is_private_and_made_anew_when_damaged() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let place = directory.path().join("compiled");
+    let cache = ComponentCache::new(&place);
+    let engine = Engine::new()?;
+    let noop = built("noop")?;
+    assert!(
+        cache.compile(&engine, &noop)?,
+        "the first time there is something to do"
+    );
+    assert!(
+        !cache.compile(&engine, &noop)?,
+        "the second time there is not"
+    );
+    assert_eq!(fs::metadata(&place)?.permissions().mode() & 0o777, 0o700);
+    let compiled = fs::read_dir(&place)?.next().expect("one file")?.path();
+    fs::write(&compiled, b"damaged")?;
+    cache.load(&engine, &noop)?;
+    assert!(!cache.compile(&engine, &noop)?, "it has been mended");
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o777))?;
+    cache.load(&engine, &noop)?;
+    assert_eq!(
+        fs::metadata(&place)?.permissions().mode() & 0o777,
+        0o700,
+        "closed to others again"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_unknown_task_suggests_the_nearest() -> Result<()> {
+    let words = registry()?
+        .load("sbiuld")
+        .err()
+        .expect("no such task")
+        .to_string();
+    assert!(words.contains("did you mean \"sbuild\"?"), "{words}");
+    assert_eq!(registry()?.load("NoOp")?.name, "noop");
+    Ok(())
+}
