@@ -186,7 +186,12 @@ impl Conversation<'_> {
             timeout,
         } = plan;
         let unattended = KillWhenDropped(self);
-        let (group, pipes) = match self.next_report().await? {
+        let first = tokio::select! {
+            first = self.next_report() => first?,
+            // Whoever has to start it is busy with something slow; once he comes to it, he finds that it is to end at once.
+            () = last_words(abort, false) => return Ok(Exit::Aborted),
+        };
+        let (group, pipes) = match first {
             Event::Started(group, pipes) => (group, pipes),
             Event::Refused(refusal) => {
                 std::mem::forget(unattended);

@@ -149,7 +149,11 @@ impl Watch<'_> {
     }
 
     fn wait(&self, until: Option<Instant>) -> io::Result<Event> {
-        let limit = until.map(|until| until.saturating_duration_since(Instant::now()));
+        // Looked at first: children that end all the time must hide neither the deadline nor an order.
+        let limit = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(Duration::ZERO) => return Ok(Event::Late),
+            limit => limit,
+        };
         let mut entries = [
             PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.control, PollFlags::POLLIN),
@@ -157,7 +161,7 @@ impl Watch<'_> {
         if poll_for(&mut entries, limit)? == 0 {
             return Ok(Event::Late);
         }
-        if entries[0].any().unwrap_or(true) {
+        if !entries[1].any().unwrap_or(true) {
             self.drain_signals();
             return Ok(Event::Child);
         }
@@ -179,9 +183,11 @@ fn poll_for(entries: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<i
         // Rounded up: woken too early, the loop would spin through the last millisecond.
         Some(limit) => PollTimeout::try_from(limit.as_millis() + 1).unwrap_or(PollTimeout::MAX),
     };
-    match poll(entries, limit) {
-        Err(Errno::EINTR) => Ok(1),
-        result => Ok(result?),
+    loop {
+        match poll(entries, limit) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
     }
 }
 

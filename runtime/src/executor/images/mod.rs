@@ -10,18 +10,19 @@
 //! Everything gets its final name when it is whole and on disk.
 
 mod locks;
+mod model;
+
+pub use model::{CachedImage, ImageDigest, ImageFile, Recoding};
 
 use super::ids::IdMap;
 use super::orders::Work;
 use super::{Abort, ExecutorError, work};
 use locks::{Lock, Purpose};
 use sha2::{Digest, Sha256};
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::SystemTime;
 
 /// Images that are kept when nothing else was asked for.
@@ -29,59 +30,6 @@ pub const DEFAULT_KEPT: usize = 10;
 
 /// Bytes that an image may have unpacked when nothing else was asked for: 64 GiB.
 pub const DEFAULT_UNPACKED_SIZE: u64 = 64 << 30;
-
-/// A sha256 checksum, in lower-case hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ImageDigest(String);
-
-impl FromStr for ImageDigest {
-    type Err = ExecutorError;
-
-    fn from_str(text: &str) -> Result<Self, ExecutorError> {
-        let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if text.len() == 64 && text.bytes().all(hexadecimal) {
-            return Ok(Self(text.to_owned()));
-        }
-        Err(ExecutorError::Image(format!(
-            "{text:?} is no sha256 checksum; it needs 64 lower-case hexadecimal digits"
-        )))
-    }
-}
-
-impl fmt::Display for ImageDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// What an image file has to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageFile {
-    /// Its name, kept because tools judge files by their names.
-    pub name: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its checksum.
-    pub sha256: ImageDigest,
-}
-
-/// How an image is recoded for tools that unpack it each time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recoding {
-    /// Not compressed.
-    Tar,
-    /// Compressed with zstd: unpacks about as fast, takes a third of the space.
-    TarZst,
-}
-
-impl Recoding {
-    fn file_name(self) -> &'static str {
-        match self {
-            Self::Tar => "recoded.tar",
-            Self::TarZst => "recoded.tar.zst",
-        }
-    }
-}
 
 /// An image in the cache. As long as this value lives, the image is not removed.
 #[derive(Debug)]
@@ -106,21 +54,6 @@ impl Image {
     pub(super) fn root(&self) -> PathBuf {
         self.directory.join("root")
     }
-}
-
-/// An image as [`ImageCache::list`] shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CachedImage {
-    /// Its checksum.
-    pub sha256: ImageDigest,
-    /// The names of its file.
-    pub names: Vec<String>,
-    /// The size of its file in bytes.
-    pub size: u64,
-    /// Whether it is unpacked.
-    pub unpacked: bool,
-    /// When it was last asked for.
-    pub used: SystemTime,
 }
 
 /// A directory of images.
@@ -269,6 +202,15 @@ impl ImageCache {
     /// Removes the images that were used least recently until `kept` are left; those in use stay. Also removes what killed runtimes left
     /// half-made. Returns what was removed.
     pub async fn prune(&self, kept: usize) -> Result<Vec<CachedImage>, ExecutorError> {
+        for half in self.half_made() {
+            let sha256 = half
+                .file_stem()
+                .and_then(|name| name.to_str()?.parse().ok());
+            let Some(sha256) = sha256 else { continue };
+            if let Some(_alone) = Lock::try_exclusive(&self.directory, &sha256)? {
+                self.remove_parts(&half).await?;
+            }
+        }
         self.prune_to(kept, None).await
     }
 
@@ -328,10 +270,10 @@ impl ImageCache {
         Fetched: Future<Output = Result<(), ExecutorError>>,
     {
         let half = self.directory.join(format!("{}.tmp", wanted.sha256));
+        if half.exists() {
+            self.remove_parts(&half).await?;
+        }
         let make = || -> io::Result<File> {
-            if half.exists() {
-                fs::remove_dir_all(&half)?;
-            }
             fs::create_dir_all(half.join("file"))?;
             File::create_new(half.join("file").join(&wanted.name))
         };
@@ -350,7 +292,20 @@ impl ImageCache {
             let _ = fs::remove_dir_all(&half);
             return Err(error);
         }
-        fs::rename(&half, self.place(&wanted.sha256)).map_err(|error| broken(&half, &error))
+        fs::rename(&half, self.place(&wanted.sha256))
+            .and_then(|()| File::open(&self.directory)?.sync_all())
+            .map_err(|error| broken(&half, &error))
+    }
+
+    fn half_made(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "tmp"))
+            .collect()
     }
 
     /// Makes the image's file available under the name that is wanted now, should it have come under another.

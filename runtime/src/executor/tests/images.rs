@@ -412,6 +412,18 @@ async fn an_abort_ends_a_fetch_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_killed_runtime_left_half_made_is_removed() {
+    let (directory, cache) = cache();
+    let half = directory
+        .path()
+        .join(format!("images/{}.tmp", "0".repeat(64)));
+    fs::create_dir_all(half.join("file")).unwrap();
+    fs::write(half.join("file/image.tar"), "half").unwrap();
+    assert_eq!(cache.prune(10).await.unwrap(), []);
+    assert!(!half.exists());
+}
+
+#[tokio::test]
 async fn names_are_names() {
     let (_directory, cache) = cache();
     for name in ["", ".hidden", "a/b", ".."] {
