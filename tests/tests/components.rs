@@ -75,10 +75,10 @@ async fn a_batch_of_workers_gets_the_answers_of_single_calls() -> Result<()> {
         .expect("the data are valid");
     let worker = |number: usize| {
         json!({
-            "system:worker_type": if number % 7 == 0 { "celery" } else { "external" },
-            "system:architectures": if number % 3 == 0 { json!(["arm64"]) } else { json!(["amd64", "i386"]) },
+            "system:worker_type": if number.is_multiple_of(7) { "celery" } else { "external" },
+            "system:architectures": if number.is_multiple_of(3) { json!(["arm64"]) } else { json!(["amd64", "i386"]) },
             "sbuild:version": 1,
-            "sbuild:available": number % 5 != 0,
+            "sbuild:available": !number.is_multiple_of(5),
             "executor:unshare:available": true,
         })
         .to_string()
