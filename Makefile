@@ -8,7 +8,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # Where the runtime, and every test, looks for tasks.
 export TASK_RUNTIME_TASKS ?= $(GUESTS)
 
-.PHONY: help setup machine target build tasks demo test bench conformance isolation lint doc clean install
+.PHONY: help setup machine target build tasks guests demo test bench conformance isolation lint doc clean install
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -21,9 +21,11 @@ build: ## the runtime, optimised: target/release/task-runtime
 	cargo build --release
 tasks: target ## the built-in tasks, as components: tasks/target/wasm32-unknown-unknown/release/*.wasm
 	cd tasks && cargo build --release --target-dir target
+guests: target ## components that only tests use: tests/guests/target/wasm32-unknown-unknown/release/*.wasm
+	cd tests/guests && cargo build --release --target-dir target
 demo: setup build tasks ## build a Debian package from nothing: make demo PACKAGE=hello
 	tests/demo $(PACKAGE)
-test: setup tasks ## every test of host and guests; the last line counts them
+test: setup tasks guests ## every test of host and guests; the last line counts them
 	@.ci/run-tests
 bench: setup build tasks ## measure this machine
 	@.ci/set-up-machine bench
@@ -35,8 +37,10 @@ isolation: ## what a sandboxed task must not reach, and whether it can
 lint: ## formatting and warnings, in both workspaces and for both targets of the guests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --package task-runtime-tests --test contract
 	cd tasks && cargo fmt --check
 	cd tasks && cargo clippy --workspace --target-dir target -- -D warnings
+	cd tests/guests && cargo fmt --check && cargo clippy --target-dir target -- -D warnings
 	cd tasks && cargo clippy --workspace --all-targets --target-dir target --target $(HOST) -- -D warnings
 doc: ## the interfaces, as pages: target/doc
 	cargo doc --workspace --no-deps

@@ -3,7 +3,7 @@
 use crate::artifacts::{Artifact, ArtifactId, ArtifactStore};
 use crate::executor::{
     Abort, ExecutorError, ImageCache, ImageFile, Instance, Recoding, Sandbox, SandboxOptions,
-    SandboxScratch,
+    SandboxScratch, sweep,
 };
 use crate::host::bindings::debusine::task::executor::Backend;
 use crate::host::executor::{check_image, image_file};
@@ -101,6 +101,7 @@ impl Executors for LocalEnvironments {
         let image = Arc::into_inner(image).ok_or_else(|| {
             ExecutorError::System("the image is in use elsewhere in this run".to_owned())
         })?;
+        sweep(&self.scratch).await?;
         let mut options = SandboxOptions::new(SandboxScratch::Disk(self.scratch.clone()));
         options.network = true;
         let sandbox = Sandbox::start(&self.cache, image, options, abort).await?;

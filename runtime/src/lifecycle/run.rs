@@ -145,6 +145,12 @@ impl Runner {
         abort: &Abort,
     ) -> Result<RunResult, RunError> {
         let directory = &self.options.directory;
+        if let Err(error) = WorkDirectories::sweep(directory) {
+            tracing::warn!(
+                "{}: cannot look for what killed runs left: {error}",
+                directory.display()
+            );
+        }
         let directories = WorkDirectories::new(directory);
         let directories = directories.map_err(|error| RunError::Directories {
             place: directory.clone(),

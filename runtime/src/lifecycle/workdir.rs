@@ -2,35 +2,76 @@
 
 use crate::host::Workspace;
 use crate::host::files::DirectoryHandle;
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Prefix of the names of all directories of runs; the reference has the same.
 pub const PREFIX: &str = "debusine-fetch-exec-upload-";
 
-/// The directories of one run.
+/// How old a directory without an owner must be before it is swept: its owner may be about to lock it.
+const SWEPT_AFTER: Duration = Duration::from_secs(60);
+
+/// The directories of one run. Each is locked for as long as the run lives, whoever ends it.
 pub struct WorkDirectories {
     download: TempDir,
     execute: TempDir,
     logs: TempDir,
+    _locks: [Flock<File>; 3],
 }
 
 impl WorkDirectories {
     /// Makes them beneath `parent`, which every user of a sandbox must be able to reach (`o+x` all the way).
     pub fn new(parent: &Path) -> io::Result<Self> {
-        let make = || -> io::Result<TempDir> {
+        let make = || -> io::Result<(TempDir, Flock<File>)> {
             let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             // Sub-ids of the sandbox read inputs here; the random name and the owner's rights protect the rest.
             std::fs::set_permissions(made.path(), std::fs::Permissions::from_mode(0o755))?;
-            Ok(made)
+            let lock = lock(made.path())?.ok_or(io::ErrorKind::ResourceBusy)?;
+            Ok((made, lock))
         };
+        let ((download, one), (execute, two), (logs, three)) = (make()?, make()?, make()?);
         Ok(Self {
-            download: make()?,
-            execute: make()?,
-            logs: make()?,
+            download,
+            execute,
+            logs,
+            _locks: [one, two, three],
         })
+    }
+
+    /// Removes the directories of runs of this user that were killed before they could do so themselves.
+    pub fn sweep(parent: &Path) -> io::Result<()> {
+        let me = nix::unistd::geteuid().as_raw();
+        for entry in std::fs::read_dir(parent)? {
+            let entry = entry?;
+            if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+                continue;
+            }
+            let Ok(found) = entry.metadata() else {
+                continue;
+            };
+            let is_old = found
+                .modified()?
+                .elapsed()
+                .is_ok_and(|age| age >= SWEPT_AFTER);
+            if !found.is_dir() || found.uid() != me || !is_old {
+                continue;
+            }
+            if let Ok(Some(_lock)) = lock(&entry.path()) {
+                tracing::info!(
+                    "{}: left by a run that was killed; removing it",
+                    entry.path().display()
+                );
+                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                    tracing::warn!("{}: cannot be removed: {error}", entry.path().display());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Handles on inputs and working directory, for the component.
@@ -56,5 +97,44 @@ impl WorkDirectories {
             }
         }
         result
+    }
+}
+
+/// The lock of a directory; none if somebody else has it. The kernel gives it back when its owner dies.
+fn lock(directory: &Path) -> io::Result<Option<Flock<File>>> {
+    match Flock::lock(File::open(directory)?, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    fn age(path: &Path) -> io::Result<()> {
+        let long_ago = SystemTime::now() - 2 * SWEPT_AFTER;
+        File::open(path)?.set_modified(long_ago)
+    }
+
+    #[test]
+    fn directories_of_a_killed_run_are_swept_and_those_of_a_living_one_are_not() -> io::Result<()> {
+        let parent = tempfile::tempdir()?;
+        let living = WorkDirectories::new(parent.path())?;
+        age(living.logs())?;
+        let killed = parent.path().join(format!("{PREFIX}killed"));
+        let fresh = parent.path().join(format!("{PREFIX}fresh"));
+        let foreign = parent.path().join("somebody-elses");
+        for path in [&killed, &fresh, &foreign] {
+            std::fs::create_dir_all(path.join("content"))?;
+        }
+        age(&killed)?;
+        age(&foreign)?;
+        WorkDirectories::sweep(parent.path())?;
+        assert!(!killed.exists());
+        assert!(fresh.exists() && foreign.exists() && living.logs().exists());
+        Ok(())
     }
 }

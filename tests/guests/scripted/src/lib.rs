@@ -126,7 +126,11 @@ impl ExternalTask for Scripted {
         workspace: &Workspace,
     ) -> Result<Vec<String>> {
         let fits = self.act(self.core.data.check, workspace)?;
-        Ok(if fits { Vec::new() } else { vec!["b is wrong".into(), "a is wrong".into()] })
+        Ok(if fits {
+            Vec::new()
+        } else {
+            vec!["b is wrong".into(), "a is wrong".into()]
+        })
     }
 
     fn upload_artifacts(&mut self, workspace: &Workspace, _execution_success: bool) -> Result<()> {
@@ -143,7 +147,8 @@ impl Scripted {
         if act != Act::Command {
             return plain(act);
         }
-        let command = Command::new(self.core.data.command.iter().cloned()).output(Output::CommandLog);
+        let command =
+            Command::new(self.core.data.command.iter().cloned()).output(Output::CommandLog);
         Ok(command.run_on_host(&workspace.execute)?.succeeded())
     }
 }
