@@ -1,3 +1,10 @@
 //! The command `task-runtime`.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    task_runtime::executor::supervisor_main_if_called();
+    cli::main()
+}

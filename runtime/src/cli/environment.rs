@@ -1,0 +1,38 @@
+//! `environment`: what tasks can run in.
+
+use super::output::Output;
+use super::places::Places;
+use super::{Outcome, Status, table};
+
+/// Subcommands of `environment`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List the system tarballs and images that look-ups such as debian/match:codename=bookworm find
+    List,
+}
+
+/// Does it.
+pub async fn environment(command: Command, places: &Places, output: &Output) -> Outcome {
+    match command {
+        Command::List => list(places, output).await,
+    }
+}
+
+async fn list(places: &Places, output: &Output) -> Outcome {
+    let environments = places.existing_store()?.environments().await?;
+    output.answer(&environments, || {
+        let optional = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        let rows = environments.iter().map(|it| {
+            vec![
+                it.artifact.to_string(),
+                it.codename.clone(),
+                it.architecture.clone(),
+                optional(&it.variant),
+                it.format.name().to_owned(),
+                optional(&it.backend),
+            ]
+        });
+        table::table(&rows.collect::<Vec<_>>())
+    })?;
+    Ok(Status::Success)
+}

@@ -1,0 +1,3 @@
+//! Life as a worker: what this machine says about itself.
+
+pub mod metadata;
