@@ -72,7 +72,7 @@ def paired(here: Side, reference: Side | None, rounds: int, seconds: float) -> t
             side()  # The first time pays for cold caches; it does not count.
     give_up = monotonic() + seconds
     for number in range(rounds):
-        if number >= 3 and monotonic() > give_up:
+        if number and monotonic() > give_up:
             break
         for side, samples in sides:
             for name, taken in (side() if side else {}).items():

@@ -8,8 +8,8 @@ use std::time::Instant;
 use task_runtime::component::{ComponentCache, Engine, Limits, Registry};
 use task_runtime::host::{HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance};
 
-const ANEW: u32 = 10_000;
-const KEPT: u32 = 2_000;
+const ANEW: u32 = 2_000;
+const KEPT: u32 = 300;
 
 /// Microseconds for a question, questions in a microsecond, and the share that was answered with yes.
 pub async fn measure(data: &str, worker: &str, farm: &str) -> Result<Value> {

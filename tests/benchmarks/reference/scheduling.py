@@ -7,8 +7,8 @@ from time import perf_counter
 from debusine.tasks import BaseTask
 from debusine.tasks.models import TaskTypes
 
-ANEW = 3_000
-KEPT = 200
+ANEW = 2_000
+KEPT = 50
 
 data, worker, farm = (open(path).read() for path in sys.argv[1:4])
 sbuild = BaseTask.class_from_name(TaskTypes.WORKER, "sbuild")
