@@ -1,0 +1,28 @@
+//! Calls the library in a loop, and prints what that takes as JSON: what starting a process each time would hide.
+//!
+//! `in-process scheduling DATA WORKER FARM` or `in-process sandbox IMAGE SHA256 DIRECTORY`; tests/bench runs it.
+
+mod sandbox;
+mod scheduling;
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    task_runtime::executor::supervisor_main_if_called();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let report = runtime.block_on(async {
+        match *arguments {
+            ["scheduling", data, worker, farm] => scheduling::measure(data, worker, farm).await,
+            ["sandbox", image, sha256, directory] => {
+                sandbox::measure(image.as_ref(), sha256, directory.as_ref()).await
+            }
+            _ => bail!("it is called by tests/bench; run `make bench`"),
+        }
+    })?;
+    println!("{report}");
+    Ok(())
+}
