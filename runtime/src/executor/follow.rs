@@ -4,8 +4,6 @@ use super::message::Channel;
 use super::orders::{End, ErrorOutput, Launch, Order, Refusal, Report, Status, Step};
 use super::{Abort, Command, ExecutorError, Exit, Sink, Stderr};
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -171,8 +169,6 @@ pub(super) struct Conversation<'a> {
     pub(super) id: u64,
     /// Between SIGTERM and SIGKILL.
     pub(super) grace: Duration,
-    /// Whether the watcher sees processes under the same numbers as this process, which then kills the group of a watcher that was killed.
-    pub(super) same_processes: bool,
 }
 
 impl Conversation<'_> {
@@ -191,8 +187,8 @@ impl Conversation<'_> {
             // Whoever has to start it is busy with something slow; once he comes to it, he finds that it is to end at once.
             () = last_words(abort, false) => return Ok(Exit::Aborted),
         };
-        let (group, pipes) = match first {
-            Event::Started(group, pipes) => (group, pipes),
+        let pipes = match first {
+            Event::Started(pipes) => pipes,
             Event::Refused(refusal) => {
                 std::mem::forget(unattended);
                 return Err(explain(refusal, &launch));
@@ -215,7 +211,7 @@ impl Conversation<'_> {
             tokio::select! {
                 event = self.next_report() => match event {
                     Ok(Event::Ended(end)) => break end,
-                    _ => return Err(self.abandon(group)),
+                    _ => return Err(lost()),
                 },
                 () = abort.cancelled(), if why.is_none() => {
                     why = Some(Exit::Aborted);
@@ -262,20 +258,12 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// The watcher is gone: what can still be reached is killed from here.
-    fn abandon(&self, group: Pid) -> ExecutorError {
-        if self.same_processes {
-            let _ = killpg(group, Signal::SIGKILL);
-        }
-        lost()
-    }
-
     /// The next report about this command; those about earlier ones, which nobody followed to their end, are passed over.
     async fn next_report(&self) -> Result<Event, ExecutorError> {
         loop {
             match self.channel.receive().await {
-                Ok(Some((Report::Started { id, group }, pipes))) if id == self.id => {
-                    return Ok(Event::Started(Pid::from_raw(group), pipes));
+                Ok(Some((Report::Started { id }, pipes))) if id == self.id => {
+                    return Ok(Event::Started(pipes));
                 }
                 Ok(Some((Report::Refused { id, refusal }, _))) if id == self.id => {
                     return Ok(Event::Refused(refusal));
@@ -292,7 +280,7 @@ impl Conversation<'_> {
 
 /// A report about the command that is followed.
 enum Event {
-    Started(Pid, Vec<OwnedFd>),
+    Started(Vec<OwnedFd>),
     Refused(Refusal),
     Ended(End),
 }

@@ -5,11 +5,15 @@
 //! everything that was started for it is killed.
 
 use super::cgroup::{self, Cgroup};
-use super::orders::{Errand, Launch};
+use super::orders::{Errand, Launch, Status};
 use super::supervise::{Territory, Watch, announce_children, kill_children};
 use super::system::{self, Fork};
-use super::{ExecutorError, message, sandbox, work};
-use nix::sys::signal::Signal;
+use super::{ExecutorError, message, sandbox, supervise, work};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::Pid;
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -106,26 +110,96 @@ impl Drop for Connection {
 fn serve(socket: OwnedFd) -> io::Result<()> {
     // Signals of the terminal are the runtime's business.
     nix::unistd::setsid()?;
-    for signal in [
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-        Signal::SIGCHLD,
-    ] {
-        system::ignore(signal);
-    }
+    // Whatever a supervisor leaves behind that was killed itself falls to the helper.
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let children = announce_children()?;
+    let mut supervisors = Supervisors::default();
     cgroup::sweep();
-    while let Some((errand, descriptors)) = message::receive::<Errand>(socket.as_fd())? {
+    while wait_for_errand(socket.as_fd(), &children, &mut supervisors)? {
+        let Some((errand, descriptors)) = message::receive::<Errand>(socket.as_fd())? else {
+            break;
+        };
         if descriptors.is_empty() {
             continue;
         }
-        if let Ok(Fork::Child) = system::fork() {
-            drop(socket);
-            system::exit(i32::from(run(errand, descriptors).is_err()));
+        match system::fork() {
+            Ok(Fork::Child) => {
+                drop((socket, children));
+                system::exit(i32::from(run(errand, descriptors).is_err()));
+            }
+            Ok(Fork::Parent(supervisor)) => drop(supervisors.0.insert(supervisor)),
+            // The control socket closes here, and the runtime says so.
+            Err(_) => {}
         }
-        // Could it not fork, the control socket closes here, and the runtime says so.
+    }
+    drop(socket);
+    // The runtime is gone, which every supervisor sees for itself.
+    while !supervisors.0.is_empty() {
+        wait_for_children(&children)?;
+        supervisors.look_after();
     }
     Ok(())
+}
+
+/// Waits for the runtime, looking after ended supervisors meanwhile. False when there is nothing to wait for any more.
+fn wait_for_errand(
+    socket: BorrowedFd<'_>,
+    children: &SignalFd,
+    supervisors: &mut Supervisors,
+) -> io::Result<bool> {
+    loop {
+        let mut entries = [
+            PollFd::new(socket, PollFlags::POLLIN),
+            PollFd::new(children.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut entries, PollTimeout::NONE) {
+            Err(nix::Error::EINTR) => continue,
+            result => result?,
+        };
+        if entries[1].any().unwrap_or(false) {
+            while let Ok(Some(_)) = children.read_signal() {}
+            supervisors.look_after();
+        }
+        if entries[0].any().unwrap_or(true) {
+            return Ok(true);
+        }
+    }
+}
+
+fn wait_for_children(children: &SignalFd) -> io::Result<()> {
+    let mut entries = [PollFd::new(children.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut entries, PollTimeout::NONE) {
+        Ok(_) | Err(nix::Error::EINTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    while let Ok(Some(_)) = children.read_signal() {}
+    Ok(())
+}
+
+/// The children of the helper that it has forked itself.
+#[derive(Default)]
+struct Supervisors(HashSet<Pid>);
+
+impl Supervisors {
+    /// Takes the ended children's statuses. After a supervisor that was killed, its command is killed: the end of each process of it brings up the next.
+    fn look_after(&mut self) {
+        let mut orphans = false;
+        while let Ok(Some((child, status))) = system::reap() {
+            let supervisor = self.0.remove(&child);
+            orphans |= !supervisor || matches!(status, Status::Signalled(_));
+            if supervisor && matches!(status, Status::Signalled(_)) {
+                cgroup::sweep();
+            }
+        }
+        if !orphans {
+            return;
+        }
+        for orphan in supervise::children() {
+            if !self.0.contains(&orphan) {
+                let _ = kill(orphan, Signal::SIGKILL);
+            }
+        }
+    }
 }
 
 fn run(errand: Errand, mut descriptors: Vec<OwnedFd>) -> io::Result<()> {

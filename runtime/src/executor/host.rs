@@ -77,7 +77,6 @@ impl Commands for HostCommands {
             channel: &channel,
             id: 0,
             grace: self.grace,
-            same_processes: true,
         };
         conversation.follow(plan, abort).await
     }

@@ -164,11 +164,7 @@ pub(super) enum FileOperation {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
     /// The command runs. The runtime's ends of its pipes come along: standard input, output, error, as far as they were asked for.
-    Started {
-        id: u64,
-        /// Its process group, as the watcher sees it.
-        group: i32,
-    },
+    Started { id: u64 },
     /// The command could not be started.
     Refused { id: u64, refusal: Refusal },
     /// The command and all its descendants are gone.

@@ -47,7 +47,7 @@ pub(super) fn announce_children() -> nix::Result<SignalFd> {
     ] {
         system::ignore(signal);
     }
-    // The helper ignores it, and what is ignored is not announced.
+    // Whoever started this program may have ignored it, and what is ignored is not announced.
     system::act_by_default(Signal::SIGCHLD);
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
@@ -75,9 +75,8 @@ impl Watch<'_> {
             }
         };
         let pipes: Vec<BorrowedFd<'_>> = started.pipes.iter().map(AsFd::as_fd).collect();
-        let group = started.child.as_raw();
         // Failing to tell means that the runtime is gone; the wait below sees that too, and ends the command.
-        let _ = self.report(&Report::Started { id, group }, &pipes);
+        let _ = self.report(&Report::Started { id }, &pipes);
         drop(started.pipes);
 
         let mut running = Running {
@@ -240,7 +239,7 @@ pub(super) fn kill_children() {
 }
 
 /// Only children are named, for nobody but this process can free their numbers: no stranger is hit.
-fn children() -> Vec<Pid> {
+pub(super) fn children() -> Vec<Pid> {
     let numbers = |text: String| -> Vec<Pid> {
         text.split_ascii_whitespace()
             .filter_map(|number| number.parse().ok().map(Pid::from_raw))

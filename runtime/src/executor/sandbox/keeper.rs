@@ -66,12 +66,15 @@ pub(super) fn is_abandoned(name: &str) -> bool {
         .is_ok_and(|pid| start_of(pid).as_deref() != Some(start))
 }
 
-/// When a process was started, in ticks since the start of the machine.
+/// When a process was started, in ticks since the start of the machine; none if it has ended.
 fn start_of(pid: i32) -> Option<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let end_of_name = stat.iter().rposition(|&byte| byte == b')')?;
     let rest = std::str::from_utf8(&stat[end_of_name + 1..]).ok()?;
-    rest.split_ascii_whitespace().nth(19).map(str::to_owned)
+    let mut fields = rest.split_ascii_whitespace();
+    // A zombie waits for its parent only.
+    let state = fields.next().filter(|&state| state != "Z" && state != "X");
+    state.and(fields.nth(18)).map(str::to_owned)
 }
 
 /// Only the ids of the sandbox may remove what the sandbox made.

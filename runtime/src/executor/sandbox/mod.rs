@@ -298,7 +298,6 @@ impl Commands for Sandbox {
             channel: &self.channel,
             id,
             grace: self.options.grace,
-            same_processes: false,
         };
         conversation.follow(plan, abort).await
     }

@@ -341,10 +341,19 @@ async fn a_helper_that_was_killed_is_replaced() {
 
 #[tokio::test]
 async fn a_killed_watcher_takes_its_command_along_and_is_reported() {
-    let sleep = marker(5);
-    let exit = run(shell(format!("kill -9 $PPID; sleep {sleep}"))).await;
-    assert!(matches!(exit, Err(ExecutorError::System(_))), "{exit:?}");
-    assert!(eventually(|| processes_with(&sleep) == 0));
+    for cgroups in [true, false] {
+        let sleep = marker(5);
+        let line =
+            format!("setsid sleep {sleep} & (sleep {sleep} &); kill -9 $PPID; sleep {sleep}");
+        let exit = host()
+            .cgroups(cgroups)
+            .run(shell(line), &Abort::new())
+            .await;
+        assert!(matches!(exit, Err(ExecutorError::System(_))), "{exit:?}");
+        // None may come up late either.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(eventually(|| processes_with(&sleep) == 0));
+    }
 }
 
 /// Not a promise: what the next test kills.
