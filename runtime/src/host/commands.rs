@@ -4,10 +4,11 @@ use super::bindings::debusine::task::commands::{self, Command, Exit as WitExit, 
 use super::command_log::{self, CommandLog, Place};
 use super::files::DirectoryHandle;
 use super::sinks::{self, Collected};
-use super::{Fault, HostState, Powers};
+use super::{Facts, Fault, HostState, Powers};
 use crate::executor::{self, Commands, Exit, Sink, Stderr};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::Resource;
 
@@ -30,9 +31,11 @@ pub(super) async fn run(
     command: Command,
     files: &DirectoryHandle,
     powers: &Powers,
+    facts: &dyn Facts,
 ) -> Result<Outcome, Fault> {
     let collected = Collected::default();
-    let prepared = prepare(place, &command, files, powers, &collected)?;
+    let environment = environment(place, command.environment.as_deref(), facts);
+    let prepared = prepare(place, &command, environment, files, powers, &collected)?;
     let exit = commands.run(prepared, &powers.abort).await?;
     finish(place, &command, files, powers, exit)?;
     Ok(Outcome {
@@ -44,6 +47,7 @@ pub(super) async fn run(
 fn prepare(
     place: Place,
     command: &Command,
+    environment: Option<BTreeMap<OsString, OsString>>,
     files: &DirectoryHandle,
     powers: &Powers,
     collected: &Collected,
@@ -53,7 +57,7 @@ fn prepare(
     Ok(executor::Command {
         arguments: command.arguments.iter().map(OsString::from).collect(),
         directory: (place == Place::Host).then(|| files.location().to_owned()),
-        environment: environment(place, command.environment.as_deref()),
+        environment,
         as_root: command.as_root,
         stdin: input.map(|name| files.open_file(name)).transpose()?,
         stdout,
@@ -134,12 +138,13 @@ fn finish(
 fn environment(
     place: Place,
     additions: Option<&[(String, String)]>,
+    facts: &dyn Facts,
 ) -> Option<BTreeMap<OsString, OsString>> {
     let additions = additions?
         .iter()
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let mut environment: BTreeMap<OsString, OsString> = match place {
-        Place::Host => std::env::vars_os().collect(),
+        Place::Host => facts.environment(),
         Place::Instance => INSTANCE_ENVIRONMENT
             .iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
@@ -175,6 +180,15 @@ impl commands::Host for HostState {
         }
         let files = self.directory(&files)?;
         let powers = self.powers()?.clone();
-        run(Place::Host, &*powers.commands, command, &files, &powers).await
+        let facts = Arc::clone(&self.facts);
+        run(
+            Place::Host,
+            &*powers.commands,
+            command,
+            &files,
+            &powers,
+            &*facts,
+        )
+        .await
     }
 }

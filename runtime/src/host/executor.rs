@@ -154,7 +154,16 @@ impl HostInstance for HostState {
         let instance = self.instance(&handle)?;
         let files = self.directory(&files)?;
         let powers = self.powers()?.clone();
-        commands::run(Place::Instance, &*instance, command, &files, &powers).await
+        let facts = Arc::clone(&self.facts);
+        commands::run(
+            Place::Instance,
+            &*instance,
+            command,
+            &files,
+            &powers,
+            &*facts,
+        )
+        .await
     }
 
     async fn create_user(&mut self, handle: Resource<InstanceHandle>) -> Result<(), Fault> {

@@ -2,6 +2,8 @@
 
 use super::HostState;
 use super::bindings::debusine::task::host_facts;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -22,6 +24,11 @@ pub trait Facts: Send + Sync {
 
     /// Whether `/etc/resolv.conf` is a file.
     fn has_resolv_conf(&self) -> bool;
+
+    /// The whole environment of the worker: what a command on the host gets besides its own variables.
+    fn environment(&self) -> BTreeMap<OsString, OsString> {
+        std::env::vars_os().collect()
+    }
 }
 
 /// This machine.

@@ -184,6 +184,7 @@ impl Runner {
                 place: self.options.directory.clone(),
                 error,
             })?;
+        observer.workspace(&workspace);
         let mut run = Run {
             instance: &mut instance,
             workspace: &workspace,
@@ -191,7 +192,7 @@ impl Runner {
             observer: &*observer,
         };
         let stopped = run.stages().await;
-        let cleaned = run.clean_up(self.options.stop).await;
+        let cleaned = run.clean_up(stopped.as_ref(), self.options.stop).await;
         let verdict = match (&stopped, &cleaned) {
             _ if abort.is_cancelled() => Verdict::Aborted,
             (None, None) => Verdict::Success,
@@ -339,8 +340,13 @@ impl Run<'_> {
     }
 
     /// Lets the task clean up, then does it for it: after a trap, or if it forgot.
-    async fn clean_up(&mut self, patience: Duration) -> Option<Stopped> {
-        self.begin(Stage::CleanUp);
+    async fn clean_up(&mut self, after: Option<&Stopped>, patience: Duration) -> Option<Stopped> {
+        if after.is_none_or(|stopped| stopped.stage >= Stage::PrepareToRun) {
+            self.begin(Stage::CleanUp);
+        } else {
+            // The reference does not clean up so early: readers of its stages log do not look for the line.
+            self.observer.stage(Stage::CleanUp);
+        }
         let cleaned = match self.instance.has_ended() {
             true => Ok(Ok(())),
             false => self.instance.cleanup().await,

@@ -1,5 +1,6 @@
 //! The stages of a run, and who watches them.
 
+use crate::host::Workspace;
 use std::fmt;
 
 /// A stage, in the order in which they come.
@@ -55,6 +56,9 @@ impl fmt::Display for Stage {
 
 /// Watches a run.
 pub trait Observer: Send + Sync {
+    /// The directories of the run exist; they are gone when it has ended.
+    fn workspace(&self, _workspace: &Workspace) {}
+
     /// A stage begins.
     fn stage(&self, _stage: Stage) {}
 
