@@ -44,12 +44,12 @@ pub fn flaws(directory: &Directory) -> Result<Vec<String>> {
     if let Some(name) = directory.find_file(&[".changes"])? {
         let content = directory.read(&name, LONGEST_STANZA as u64)?;
         let changes = Changes::parse(&content)?;
-        contents.check(&name, changes.fields(), &mut flaws)?;
+        contents.check(".changes", changes.fields(), &mut flaws)?;
     }
     if let Some(name) = directory.find_file(&[".dsc"])? {
         let content = directory.read(&name, LONGEST_STANZA as u64)?;
         if let Some(dsc) = Dsc::parse(&content)? {
-            contents.check(&name, dsc.fields(), &mut flaws)?;
+            contents.check(".dsc", dsc.fields(), &mut flaws)?;
         }
     }
     flaws.extend(contents.unlisted());
@@ -91,7 +91,7 @@ impl<'a> Contents<'a> {
         })
     }
 
-    /// Checks what a file lists, and ticks it off.
+    /// Checks what a file lists, and ticks it off. `by` is the file's suffix: flaws name the files that are flawed, and no other.
     fn check(&mut self, by: &str, fields: &UploadFields, flaws: &mut Vec<String>) -> Result<()> {
         for listed in listed_files(fields)? {
             flaws.extend(self.flaw(by, &listed)?);
@@ -111,18 +111,18 @@ impl<'a> Contents<'a> {
         let column = checksum.column;
         if let Err(error) = paths::check_name(name) {
             return Ok(Some(format!(
-                "{by:?} lists a {column} that cannot be checked: {error}"
+                "{by} lists a {column} that cannot be checked: {error}"
             )));
         }
         let is_file = matches!(self.entries.get(*name), Some(State::File | State::Expected));
         if !is_file {
-            let words = format!("{by:?} lists the {column} of {name:?}, which is no file here");
+            let words = format!("{by} lists the {column} of {name:?}, which is no file here");
             return Ok(Some(words));
         }
         let found = self.directory.digest(name, checksum.algorithm)?;
         let differs = found != *value;
         Ok(differs
-            .then(|| format!("the {column} of {name:?} is {found}, but {by:?} lists {value:?}")))
+            .then(|| format!("the {column} of {name:?} is {found}, but {by} lists {value:?}")))
     }
 
     /// The flaw that there is what nothing lists.
