@@ -30,8 +30,8 @@ test: setup tasks guests ## every test of host and guests; the last line counts 
 bench: setup build tasks ## measure this machine
 	@.ci/set-up-machine bench
 	tests/bench
-conformance: tasks ## the recorded behaviour of the reference, and whether ours agrees
-	cargo test --package task-runtime-tests --test conformance
+conformance: tasks ## the recorded behaviour of the reference, and whether ours agrees: make conformance VECTORS=DIR
+	@cargo run --quiet --package task-runtime-tests --bin conformance -- $(VECTORS)
 isolation: ## what a sandboxed task must not reach, and whether it can
 	cargo test --package task-runtime-tests --test isolation
 lint: ## formatting and warnings, in both workspaces and for both targets of the guests

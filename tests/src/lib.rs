@@ -1,3 +1,4 @@
 //! Fixtures that several test suites share.
 
+pub mod conformance;
 pub mod fixtures;
