@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from processes import run
+from rows import Wrong
 
 HERE = Path(__file__).resolve().parent
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -23,7 +24,8 @@ class World:
         self.runtime = binaries.resolve() / "task-runtime"
         # Calls the library in a loop, where starting a process would hide what is measured.
         self.in_process = binaries.resolve() / "in-process"
-        self.tasks = Path(os.environ.get("TASK_RUNTIME_TASKS") or root / "tasks/target/wasm32-unknown-unknown/release")
+        built = root / "tasks/target/wasm32-unknown-unknown/release"
+        self.tasks = Path(os.environ.get("TASK_RUNTIME_TASKS") or built).absolute()
         self.python = Path("/usr/bin/python3")
         missing = [str(path) for path in (self.runtime, self.in_process, self.tasks / "sbuild.wasm") if not path.exists()]
         if missing:
@@ -34,8 +36,12 @@ class World:
         self.scratch = Path(tempfile.mkdtemp(prefix="task-runtime-bench-", dir="/var/tmp"))
         self.scratch.chmod(0o755)
         self.reference = self._reference_version()
-        # Every benchmark is about compiled tasks: `make install` and a worker's start compile them.
-        run([str(self.runtime), "compile"], self.environment())
+        try:
+            # Every benchmark is about compiled tasks.
+            run([str(self.runtime), "compile"], self.environment())
+        except Wrong as error:
+            self.__exit__()
+            raise SystemExit(f"bench: the tasks cannot be compiled: {error}") from None
         return self
 
     def __exit__(self, *_exception) -> None:
