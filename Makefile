@@ -18,7 +18,7 @@ machine:
 target:
 	@tasks/set-up-target
 build: ## the runtime, optimised: target/release/task-runtime
-	cargo build --release
+	cargo build --release --package task-runtime
 tasks: target ## the built-in tasks, as components: tasks/target/wasm32-unknown-unknown/release/*.wasm
 	cd tasks && cargo build --release --target-dir target
 guests: target ## components that only tests use: tests/guests/target/wasm32-unknown-unknown/release/*.wasm
@@ -27,13 +27,14 @@ demo: setup build tasks ## build a Debian package from nothing: make demo PACKAG
 	tests/demo $(PACKAGE)
 test: setup tasks guests ## every test of host and guests; the last line counts them
 	@.ci/run-tests
-bench: setup build tasks ## measure this machine
+bench: setup tasks ## measure this machine, and the reference beside it where that is installed (.ci/set-up-machine reference)
 	@.ci/set-up-machine bench
+	cargo build --release --workspace
 	tests/bench
 conformance: tasks ## the recorded behaviour of the reference, and whether ours agrees: make conformance VECTORS=DIR
 	@cargo run --quiet --package task-runtime-tests --bin conformance -- $(VECTORS)
-isolation: ## what a sandboxed task must not reach, and whether it can
-	cargo test --package task-runtime-tests --test isolation
+isolation: ## what a command or a sandbox must not leave behind or reach, promise by promise
+	cargo test --package task-runtime --lib executor
 lint: ## formatting and warnings, in both workspaces and for both targets of the guests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
