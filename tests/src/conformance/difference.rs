@@ -3,7 +3,13 @@
 use serde_json::{Map, Value, json};
 
 /// The events that are compared; others tell how the work was done, not what was done.
-const COMPARED_EVENTS: [&str; 3] = ["run", "instance_start", "fetch_url"];
+const COMPARED_EVENTS: [&str; 5] = [
+    "run",
+    "instance_start",
+    "create_user",
+    "download_image",
+    "fetch_url",
+];
 
 /// How much of a value a difference shows, in characters.
 const SHOWN: usize = 300;

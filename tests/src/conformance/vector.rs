@@ -72,20 +72,19 @@ pub enum FolderError {
 impl Folder {
     /// Reads `vectors/*.jsonl` of a folder.
     pub fn open(folder: &Path) -> Result<Self, FolderError> {
+        Self::of_files(folder, &vector_files(&folder.join("vectors"))?)
+    }
+
+    /// Reads only the file of this name, as [`names`](Self::names) tells it.
+    pub fn open_one(folder: &Path, name: &str) -> Result<Self, FolderError> {
+        let file = folder.join("vectors").join(format!("{name}.jsonl"));
+        Self::of_files(folder, &[file])
+    }
+
+    fn of_files(folder: &Path, paths: &[PathBuf]) -> Result<Self, FolderError> {
         let mut vectors = Vec::new();
-        for path in vector_files(&folder.join("vectors"))? {
-            let text = std::fs::read_to_string(&path).map_err(|error| FolderError::Read {
-                path: path.clone(),
-                error,
-            })?;
-            for (index, line) in text.lines().enumerate() {
-                let vector = serde_json::from_str(line).map_err(|error| FolderError::Line {
-                    path: path.clone(),
-                    line: index + 1,
-                    error,
-                })?;
-                vectors.push(vector);
-            }
+        for path in paths {
+            vectors.extend(read(path)?);
         }
         if vectors.is_empty() {
             return Err(FolderError::Empty(folder.to_owned()));
@@ -94,11 +93,28 @@ impl Folder {
         Ok(Self { vectors, files })
     }
 
-    /// Only the vectors of one task.
-    pub fn of_task(mut self, task: &str) -> Self {
-        self.vectors.retain(|vector| vector.task == task);
-        self
+    /// The names of the files in a folder's `vectors/`, each without its ending: one for each task.
+    pub fn names(folder: &Path) -> Result<Vec<String>, FolderError> {
+        let paths = vector_files(&folder.join("vectors"))?;
+        let stem = |path: &PathBuf| Some(path.file_stem()?.to_str()?.to_owned());
+        Ok(paths.iter().filter_map(stem).collect())
     }
+}
+
+/// The vectors of one file.
+fn read(path: &Path) -> Result<Vec<Vector>, FolderError> {
+    let text = std::fs::read_to_string(path).map_err(|error| FolderError::Read {
+        path: path.to_owned(),
+        error,
+    })?;
+    let parsed = text.lines().enumerate().map(|(index, line)| {
+        serde_json::from_str(line).map_err(|error| FolderError::Line {
+            path: path.to_owned(),
+            line: index + 1,
+            error,
+        })
+    });
+    parsed.collect()
 }
 
 fn vector_files(directory: &Path) -> Result<Vec<PathBuf>, FolderError> {

@@ -4,6 +4,7 @@ use super::{Output, Trouble, exception, scheduling};
 use crate::conformance::suite::Suite;
 use crate::conformance::vector::Vector;
 use serde_json::{Map, Value, json};
+use task_runtime::worker::metadata::{SystemFacts, system_metadata};
 
 pub async fn worker(suite: &Suite, vector: &Vector) -> Output {
     let mut instance = scheduling::instance(suite, &vector.task, &vector.input, None).await?;
@@ -41,4 +42,16 @@ pub fn executors(input: &Value) -> Value {
         Ok(available) => json!({"metadata": available}),
         Err(error) => exception(error),
     }
+}
+
+pub fn system(input: &Value) -> Value {
+    let text = |name: &str| input[name].as_str().map(str::to_owned);
+    let facts = SystemFacts {
+        dpkg_print_architecture: text("dpkg_print_architecture"),
+        arch_test: text("arch_test"),
+        cpu_count: input["cpu_count"].as_u64(),
+        memory: input["memory"].as_u64().unwrap_or_default(),
+        worker_type: text("worker_type").unwrap_or_default(),
+    };
+    json!({"metadata": system_metadata(&facts)})
 }

@@ -53,6 +53,7 @@ pub async fn carry_out(suite: &Suite, files: &Path, vector: &Vector) -> Output {
         "analyze_worker" if vector.task == "_all" => analysis::all_tasks(suite, vector).await,
         "analyze_worker" => analysis::worker(suite, vector).await,
         "analyze_executors" => Ok(analysis::executors(input)),
+        "system_metadata" => Ok(analysis::system(input)),
         "lookup_single" => Ok(models::lookup_single(input)),
         "lookup_multiple" => Ok(models::lookup_multiple(input)),
         "extra_repository" => Ok(models::extra_repository(input)),
