@@ -13,7 +13,7 @@ pub fn lookup_single(input: &Value) -> Value {
     match parsed::<Option<SingleLookup>>(&input["lookup"]) {
         Ok(lookup) => json!({"ok": true, "data": lookup.to_json()}),
         Err(violations) => {
-            let kinds: Vec<&str> = violations.iter().map(|one| &*one.kind).collect();
+            let kinds: Vec<&str> = violations.iter().map(|one| one.kind).collect();
             json!({"ok": false, "errors": kinds})
         }
     }

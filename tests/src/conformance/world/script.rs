@@ -51,13 +51,13 @@ impl World {
             .collect();
         self.happened(self.event(place, &command, &arguments));
         let line = arguments.join(" ");
-        let rules = self.input["script"].as_array().into_iter().flatten();
+        let mut rules = self.input["script"].as_array().into_iter().flatten();
         let is_meant = |rule: &&Value| {
             rule["match"]
                 .as_str()
                 .is_some_and(|text| line.contains(text))
         };
-        let rule = rules.cloned().find(|rule| is_meant(&rule));
+        let rule = rules.find(is_meant).cloned();
         let Command {
             directory,
             stdin,
