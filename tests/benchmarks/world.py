@@ -29,7 +29,7 @@ class World:
         self.python = Path("/usr/bin/python3")
         missing = [str(path) for path in (self.runtime, self.in_process, self.tasks / "sbuild.wasm") if not path.exists()]
         if missing:
-            raise SystemExit(f"bench: not built: {', '.join(missing)}; build them with `make build tasks`")
+            raise SystemExit(f"bench: not built: {', '.join(missing)}; `make bench` builds them first")
 
     def __enter__(self) -> "World":
         # The users of sandboxes must be able to pass through, which they cannot in /root or a home directory.
