@@ -263,7 +263,8 @@ async fn instance(component: &TaskComponent) -> Result<TaskInstance> {
 #[test]
 fn compiled_code_is_private_and_made_anew_when_damaged() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let place = directory.path().join("compiled");
+    let parent = directory.path().join("cache");
+    let place = parent.join("compiled");
     let cache = ComponentCache::new(&place);
     let engine = Engine::new()?;
     let noop = built("noop")?;
@@ -276,6 +277,11 @@ fn compiled_code_is_private_and_made_anew_when_damaged() -> Result<()> {
         "the second time there is not"
     );
     assert_eq!(fs::metadata(&place)?.permissions().mode() & 0o777, 0o700);
+    assert_ne!(
+        fs::metadata(&parent)?.permissions().mode() & 0o005,
+        0,
+        "sandboxes reach what lies beside it"
+    );
     let compiled = fs::read_dir(&place)?.next().expect("one file")?.path();
     fs::write(&compiled, b"damaged")?;
     cache.load(&engine, &noop)?;

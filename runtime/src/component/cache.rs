@@ -111,11 +111,13 @@ fn read(path: &Path) -> Result<Vec<u8>, CacheError> {
 
 /// The directory exists, is ours, and nobody else can write code into it.
 fn ensure_private(directory: &Path) -> Result<(), String> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|error| error.to_string())?;
+    // Only the directory itself is private: its parents may hold what others must reach.
+    let parent = directory.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(parent).map_err(|error| error.to_string())?;
+    match std::fs::DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.to_string()),
+        _ => {}
+    }
     let found = directory.metadata().map_err(|error| error.to_string())?;
     let me = nix::unistd::geteuid().as_raw();
     if found.uid() != me {
