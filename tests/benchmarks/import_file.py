@@ -36,7 +36,7 @@ def measure(world: World) -> list[Row]:
         used, seconds = artifact(big)
         return {"above": [used - idle], "idle": [idle], "seconds": [seconds]}
 
-    ours, _ = paired(here, None, rounds=5, seconds=12)
+    ours, _ = paired(here, None, rounds=5, seconds=10)
     big.unlink()
     shutil.rmtree(store)
     memory.here, time.here = ours["above"], ours["seconds"]

@@ -14,6 +14,10 @@ class Wrong(Exception):
     """A side failed, or the sides gave different answers: there is nothing to compare."""
 
 
+class OutOfTime(Exception):
+    """The time that is allowed is used up."""
+
+
 @dataclass
 class Row:
     """One line of the table. `here` and `reference` are samples; none means that the side cannot be measured here."""
@@ -67,16 +71,21 @@ class Row:
 def paired(here: Side, reference: Side | None, rounds: int, seconds: float) -> tuple[dict[str, Samples], dict[str, Samples]]:
     """Measures both sides in turn, so that what else the machine does falls on both: so many rounds, or fewer when time is up."""
     sides = [(here, {}), (reference, {})]
-    for side, _ in sides:
-        if side:
-            side()  # The first time pays for cold caches; it does not count.
-    give_up = monotonic() + seconds
-    for number in range(rounds):
-        if number and monotonic() > give_up:
-            break
-        for side, samples in sides:
-            for name, taken in (side() if side else {}).items():
-                samples.setdefault(name, []).extend(taken)
+    try:
+        for side, _ in sides:
+            if side:
+                side()  # The first time pays for cold caches; it does not count.
+        give_up = monotonic() + seconds
+        for number in range(rounds):
+            if number and monotonic() > give_up:
+                break
+            for side, samples in sides:
+                for name, taken in (side() if side else {}).items():
+                    samples.setdefault(name, []).extend(taken)
+    except OutOfTime:
+        # What was measured until then is worth having.
+        if not sides[0][1]:
+            raise
     return sides[0][1], sides[1][1]
 
 
@@ -87,7 +96,7 @@ def table(rows: list[Row]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
-    text.append("Median (least..greatest); ratio: how many times better here; -: not measured.")
+    text.append("Median (least..greatest); ratio: how many times better here; -: not measured: that side is not here, or there was no time left.")
     text += [f"{row.what}: {row.note}" for row in rows if row.note]
     return "\n".join(text)
 

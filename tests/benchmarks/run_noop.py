@@ -21,6 +21,6 @@ def measure(world: World) -> list[Row]:
         ended = run([str(world.runtime), "run", "noop", "--data", str(data)], world.environment(store))
         return {"run": [ended.seconds * 1000]}
 
-    ours, _ = paired(here, None, rounds=21, seconds=15)
+    ours, _ = paired(here, None, rounds=21, seconds=12)
     note = "the store is made anew each time; the reference needs a server to run a task"
     return [Row("run noop, start to end", "ms", ours.get("run"), goal=30, note=note)]

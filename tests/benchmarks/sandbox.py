@@ -37,7 +37,7 @@ def measure(world: World) -> list[Row]:
             reference()
         except Wrong as error:
             note, reference = f"the reference is not measured: {error}", None
-    ours, theirs = paired(here, reference if world.reference else None, rounds=5, seconds=15)
+    ours, theirs = paired(here, reference if world.reference else None, rounds=5, seconds=12)
     return [
         Row("sandbox: start on a small cached image", "ms", ours["start"], theirs.get("start"), goal=15, note=note),
         Row("sandbox: one command as root", "ms", ours["command"], theirs.get("command"), goal=1),

@@ -21,7 +21,7 @@ def measure(world: World) -> list[Row]:
     arguments = [str(world.task_data), str(world.worker), str(farm)]
     here = looped([str(world.in_process), "scheduling", *arguments], world)
     reference = looped(world.reference_script("scheduling.py", *arguments), world)
-    ours, theirs = paired(here, reference if world.reference else None, rounds=7, seconds=20)
+    ours, theirs = paired(here, reference if world.reference else None, rounds=7, seconds=14)
     return [
         Row("can-run-on from JSON, task made anew", "µs", ours["anew"], theirs.get("anew"), goal=25, note="here a fresh instance each time"),
         Row("can-run-on, task and workers kept", "M/s", ours["kept"], theirs.get("kept"), goal=3, more_is_better=True),

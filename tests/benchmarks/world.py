@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from processes import run
-from rows import Wrong
+from rows import OutOfTime, Wrong
 
 HERE = Path(__file__).resolve().parent
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -35,11 +35,11 @@ class World:
         # The users of sandboxes must be able to pass through, which they cannot in /root or a home directory.
         self.scratch = Path(tempfile.mkdtemp(prefix="task-runtime-bench-", dir="/var/tmp"))
         self.scratch.chmod(0o755)
-        self.reference = self._reference_version()
         try:
+            self.reference = self._reference_version()
             # Every benchmark is about compiled tasks.
             run([str(self.runtime), "compile"], self.environment())
-        except Wrong as error:
+        except (Wrong, OutOfTime) as error:
             self.__exit__()
             raise SystemExit(f"bench: the tasks cannot be compiled: {error}") from None
         return self
