@@ -8,6 +8,7 @@ use super::{Outcome, Status, table};
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List the system tarballs and images that look-ups such as debian/match:codename=bookworm find
+    #[command(after_help = "Example:\n  task-runtime environment list --json")]
     List,
 }
 
@@ -19,7 +20,10 @@ pub async fn environment(command: Command, places: &Places, output: &Output) -> 
 }
 
 async fn list(places: &Places, output: &Output) -> Outcome {
-    let environments = places.existing_store()?.environments().await?;
+    let environments = match places.store_if_there()? {
+        Some(store) => store.environments().await?,
+        None => Vec::new(),
+    };
     output.answer(&environments, || {
         let optional = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let rows = environments.iter().map(|it| {

@@ -81,6 +81,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// List the tasks that are there
+    #[command(after_help = "Example:\n  task-runtime list --tasks my-tasks/")]
     List,
     /// Tell what a task is
     Describe(describe::Arguments),
@@ -95,6 +96,7 @@ enum Command {
     /// Tell whether a worker can run a task
     CanRunOn(can_run_on::Arguments),
     /// Print the metadata of this worker
+    #[command(after_help = "Example:\n  task-runtime metadata > worker.json")]
     Metadata,
     /// Run a task
     Run(run::Arguments),

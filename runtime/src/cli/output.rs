@@ -15,6 +15,7 @@ pub struct Output {
     json: bool,
     verbose: bool,
     terminal: bool,
+    colours: bool,
 }
 
 impl Output {
@@ -24,6 +25,9 @@ impl Output {
             json,
             verbose,
             terminal: io::stderr().is_terminal(),
+            colours: io::stdout().is_terminal()
+                && io::stderr().is_terminal()
+                && !colours_unwanted(),
         }
     }
 
@@ -32,9 +36,9 @@ impl Output {
         self.verbose
     }
 
-    /// Whether standard error is a terminal with a person before it.
+    /// Whether standard error is a terminal with a person before it, who may see progress while a machine reads standard output.
     pub fn terminal(&self) -> bool {
-        self.terminal && !self.json
+        self.terminal
     }
 
     /// Prints an answer: a document for machines, or a text for people.
@@ -112,10 +116,10 @@ impl Output {
     }
 
     fn colour(&self, code: &str, words: &str) -> String {
-        if !self.terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
-            return words.to_owned();
+        match self.colours {
+            true => format!("\x1b[1;{code}m{words}\x1b[0m"),
+            false => words.to_owned(),
         }
-        format!("\x1b[1;{code}m{words}\x1b[0m")
     }
 
     /// Sends the program's own journal to standard error: what is asked for with `TASK_RUNTIME_LOG`, else warnings for people.
@@ -133,9 +137,14 @@ impl Output {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(io::stderr)
-            .with_ansi(self.terminal())
+            .with_ansi(self.colours)
             .with_target(false)
             .without_time()
             .init();
     }
+}
+
+/// The convention of no-color.org.
+fn colours_unwanted() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }

@@ -45,10 +45,12 @@ impl Places {
         let beside = program.parent().unwrap_or(Path::new("."));
         let installed = beside.join("../lib/task-runtime/tasks");
         let built = beside.join("../../tasks/target/wasm32-unknown-unknown/release");
-        match (installed.is_dir(), built.is_dir()) {
-            (true, _) => vec![installed],
-            (false, true) => vec![built],
-            (false, false) => vec![installed, built],
+        match [&installed, &built]
+            .into_iter()
+            .find_map(|it| it.canonicalize().ok())
+        {
+            Some(there) => vec![there],
+            None => vec![installed, built],
         }
     }
 
@@ -90,15 +92,20 @@ impl Places {
 
     /// Opens the artifact store to read it: one that is missing is not made.
     pub fn existing_store(&self) -> Result<LocalStore, CliError> {
-        let path = self.store_path()?;
-        if !path.join("store.sqlite3").exists() {
-            let words = format!(
-                "artifact store {}: there is none yet; `task-runtime artifact import` makes one, or name another with --store",
-                path.display()
-            );
-            return Err(CliError::new("not-found", words));
+        if let Some(store) = self.store_if_there()? {
+            return Ok(store);
         }
-        self.store()
+        let words = format!(
+            "artifact store {}: there is none yet; `task-runtime artifact import` makes one, or name another with --store",
+            self.store_path()?.display()
+        );
+        Err(CliError::new("not-found", words))
+    }
+
+    /// The same for lists: where no store is, nothing is in it.
+    pub fn store_if_there(&self) -> Result<Option<LocalStore>, CliError> {
+        let is_there = self.store_path()?.join("store.sqlite3").exists();
+        is_there.then(|| self.store()).transpose()
     }
 
     fn store_path(&self) -> Result<PathBuf, CliError> {

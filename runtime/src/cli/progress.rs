@@ -15,6 +15,7 @@ const WHEEL: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧
 /// Draws on standard error: on a terminal, or line by line where more words were asked for; else nothing.
 pub struct Progress {
     output: Output,
+    since: Instant,
     running: Mutex<Option<Running>>,
 }
 
@@ -32,6 +33,7 @@ impl Progress {
     pub fn new(output: &Output) -> Self {
         Self {
             output: *output,
+            since: Instant::now(),
             running: Mutex::new(None),
         }
     }
@@ -70,12 +72,8 @@ impl Progress {
         self.output.say(words);
     }
 
-    fn is_shown(&self) -> bool {
-        self.output.terminal() || self.output.verbose()
-    }
-
     fn end_stage(&self, ended: Option<Running>) {
-        let Some(ended) = ended.filter(|_| self.is_shown()) else {
+        let Some(ended) = ended.filter(|_| self.is_alive()) else {
             return;
         };
         let clear = if ended.drawn { "\r\x1b[K" } else { "" };
@@ -99,7 +97,8 @@ impl Observer for Progress {
         let ended = self.running().replace(begun);
         self.end_stage(ended);
         if self.output.verbose() {
-            write(format!("{stage}\n").as_bytes());
+            let seconds = self.since.elapsed().as_secs_f64();
+            write(format!("[{seconds:.1} s] {stage}\n").as_bytes());
         }
         self.tick();
     }

@@ -10,8 +10,10 @@ use task_runtime::artifacts::local::WorkRequest;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List all work requests
+    #[command(after_help = "Example:\n  task-runtime work-request list")]
     List,
     /// Show one work request: its data, its result, its artifacts
+    #[command(after_help = "Example:\n  task-runtime work-request show 3")]
     Show {
         /// Number of the work request
         id: u64,
@@ -20,16 +22,21 @@ pub enum Command {
 
 /// Does it.
 pub async fn work_request(command: Command, places: &Places, output: &Output) -> Outcome {
-    let store = places.existing_store()?;
     match command {
         Command::List => {
-            let found = store.work_requests().await?;
+            let found = match places.store_if_there()? {
+                Some(store) => store.work_requests().await?,
+                None => Vec::new(),
+            };
             let documents: Vec<_> = found.iter().map(document).collect();
             output.answer(&documents, || {
                 table::table(&found.iter().map(row).collect::<Vec<_>>())
             })?;
         }
-        Command::Show { id } => output.document(&document(&store.work_request(id).await?))?,
+        Command::Show { id } => {
+            let found = places.existing_store()?.work_request(id).await?;
+            output.document(&document(&found))?;
+        }
     }
     Ok(Status::Success)
 }
@@ -47,7 +54,7 @@ fn row(it: &WorkRequest) -> Vec<String> {
 }
 
 /// A work request for machines, with the names of the reference's interface.
-pub fn document(it: &WorkRequest) -> Value {
+fn document(it: &WorkRequest) -> Value {
     json!({
         "id": it.id,
         "task_name": it.task_name,

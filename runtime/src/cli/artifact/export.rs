@@ -20,14 +20,14 @@ pub struct Arguments {
     directory: PathBuf,
     /// Replace files that are there
     #[arg(long)]
-    replace: bool,
+    force: bool,
 }
 
 /// Writes all files, verified, or none of them; prints their paths.
 pub async fn export(arguments: Arguments, places: &Places, output: &Output) -> Outcome {
     let store = places.existing_store()?;
     let id = named(&store, &arguments.artifact).await?;
-    let overwrite = match arguments.replace {
+    let overwrite = match arguments.force {
         true => Overwrite::Replace,
         false => Overwrite::Never,
     };

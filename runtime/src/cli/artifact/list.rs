@@ -24,7 +24,10 @@ pub async fn list(arguments: Arguments, places: &Places, output: &Output) -> Out
         category: arguments.category,
         work_request: arguments.work_request,
     };
-    let found = places.existing_store()?.list(filter).await?;
+    let found = match places.store_if_there()? {
+        Some(store) => store.list(filter).await?,
+        None => Vec::new(),
+    };
     let documents: Vec<_> = found.iter().map(document).collect();
     output.answer(&documents, || {
         table::table(&found.iter().map(row).collect::<Vec<_>>())

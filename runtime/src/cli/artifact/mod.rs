@@ -33,6 +33,9 @@ pub enum Command {
     /// Show what an artifact refers to, and what refers to it
     Relations(relations::Arguments),
     /// Read the whole store and report what is damaged
+    #[command(
+        after_help = "Example:\n  task-runtime artifact verify\n\nExit status: 1 if something is damaged."
+    )]
     Verify,
 }
 

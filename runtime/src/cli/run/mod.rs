@@ -3,6 +3,7 @@
 mod environments;
 mod report;
 mod signals;
+mod statistics;
 
 use super::error::CliError;
 use super::output::Output;
@@ -14,8 +15,8 @@ use environments::PassableEnvironments;
 use report::Ended;
 use serde_json::{Value, json};
 use signals::Signals;
+use statistics::Statistics;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use task_runtime::artifacts::local::{LocalStore, NewWorkRequest, WorkRequestResult};
 use task_runtime::component::LoadedComponent;
 use task_runtime::executor::{Abort, HostCommands};
@@ -149,7 +150,7 @@ async fn drive(
 struct WorkRequest<'a> {
     store: &'a LocalStore,
     id: u64,
-    begun: Instant,
+    statistics: Statistics,
 }
 
 impl<'a> WorkRequest<'a> {
@@ -164,8 +165,11 @@ impl<'a> WorkRequest<'a> {
             .set_dynamic_task_data(id, dynamic_data.clone())
             .await?;
         store.start_work_request(id).await?;
-        let begun = Instant::now();
-        Ok(Self { store, id, begun })
+        Ok(Self {
+            store,
+            id,
+            statistics: Statistics::begin(),
+        })
     }
 
     /// Records how it ended.
@@ -174,7 +178,7 @@ impl<'a> WorkRequest<'a> {
         loaded: &LoadedComponent,
         outcome: Option<Result<RunResult, RunError>>,
     ) -> Result<Ended, CliError> {
-        let took = self.begun.elapsed();
+        let took = self.statistics.took();
         let (id, task) = (self.id, loaded.name.clone());
         let ended = |result| Ended {
             id,
@@ -188,7 +192,7 @@ impl<'a> WorkRequest<'a> {
         };
         let result = match outcome {
             Ok(result) => result,
-            Err(error) => return Err(self.fail(&task, error, took).await),
+            Err(error) => return Err(self.fail(&task, error).await),
         };
         let verdict = match result.verdict {
             Verdict::Success => WorkRequestResult::Success,
@@ -198,7 +202,7 @@ impl<'a> WorkRequest<'a> {
                 return Ok(ended(Some(result)));
             }
         };
-        let statistics = json!({"runtime_statistics": {"duration": took.as_secs()}});
+        let statistics = json!({"runtime_statistics": self.statistics.document()});
         self.store
             .complete_work_request(id, verdict, Some(statistics))
             .await?;
@@ -206,7 +210,7 @@ impl<'a> WorkRequest<'a> {
     }
 
     /// Records that it could not be run, in the reference's form.
-    async fn fail(&self, task: &str, error: RunError, took: Duration) -> CliError {
+    async fn fail(&self, task: &str, error: RunError) -> CliError {
         let (code, error) = match error {
             RunError::Configuration(error) => {
                 ("configure-failed", CliError::configuration(task, error))
@@ -218,7 +222,7 @@ impl<'a> WorkRequest<'a> {
         };
         let output_data = json!({
             "errors": [{"message": error.message, "code": code}],
-            "runtime_statistics": {"duration": took.as_secs()},
+            "runtime_statistics": self.statistics.document(),
         });
         let result = WorkRequestResult::Error;
         let recorded = self

@@ -1,0 +1,8 @@
+//! The command line as its users meet it: the program is started, and judged by what it prints, how it ends and what it leaves.
+
+mod artifacts;
+mod bad_input;
+mod help;
+mod machine;
+mod runs;
+mod scheduling;
