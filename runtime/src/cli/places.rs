@@ -43,14 +43,13 @@ impl Places {
         }
         let program = env::current_exe().unwrap_or_default();
         let beside = program.parent().unwrap_or(Path::new("."));
-        let installed = beside.join("../lib/task-runtime/tasks");
-        let built = beside.join("../../tasks/target/wasm32-unknown-unknown/release");
-        match [&installed, &built]
-            .into_iter()
-            .find_map(|it| it.canonicalize().ok())
-        {
+        let places = [
+            beside.join("../lib/task-runtime/tasks"),
+            beside.join("../../tasks/target/wasm32-unknown-unknown/release"),
+        ];
+        match places.iter().find_map(|it| it.canonicalize().ok()) {
             Some(there) => vec![there],
-            None => vec![installed, built],
+            None => places.to_vec(),
         }
     }
 

@@ -237,9 +237,25 @@ fn what_is_no_usable_component_is_told_why() {
     put("module", &[b"\0asm\x01\0\0\0"]);
     put("empty", &[COMPONENT]);
     let environment = b"\x00\x1awasi:cli/environment@0.2.0\x05\x00";
-    put("curious", &[COMPONENT, b"\x07\x03\x01\x42\x00", b"\x0a\x1f\x01", environment]);
+    put(
+        "curious",
+        &[
+            COMPONENT,
+            b"\x07\x03\x01\x42\x00",
+            b"\x0a\x1f\x01",
+            environment,
+        ],
+    );
     let scheduling = b"\x00\x1edebusine:task/scheduling@0.2.0\x05\x00\x00";
-    put("newer", &[COMPONENT, b"\x05\x03\x01\x01\x00", b"\x0b\x24\x01", scheduling]);
+    put(
+        "newer",
+        &[
+            COMPONENT,
+            b"\x05\x03\x01\x01\x00",
+            b"\x0b\x24\x01",
+            scheduling,
+        ],
+    );
     let refuses = |task: &str, words: &[&str]| {
         machine.refuses(&["run", task, "--tasks", "more"], "component", words);
         machine.refuses(&["describe", task, "--tasks", "more"], "component", &[]);

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use task_runtime::artifacts::{ArtifactId, ArtifactStore};
-use task_runtime::executor::{Abort, ExecutorError, Instance, sweep};
+use task_runtime::executor::{Abort, ExecutorError, Instance};
 use task_runtime::host::bindings::debusine::task::executor::Backend;
 use task_runtime::host::{Executors, PreparedImage};
 use task_runtime::lifecycle::LocalEnvironments;
@@ -13,7 +13,6 @@ use task_runtime::lifecycle::LocalEnvironments;
 /// The environments of the artifact store, in the cache.
 pub struct PassableEnvironments {
     environments: LocalEnvironments,
-    sandboxes: PathBuf,
     /// What has to be reached: the cache, and the directories of runs.
     directories: [PathBuf; 2],
 }
@@ -23,7 +22,6 @@ impl PassableEnvironments {
     pub fn new(store: Arc<dyn ArtifactStore>, cache: &Path, runs: &Path) -> Self {
         Self {
             environments: LocalEnvironments::new(store, cache),
-            sandboxes: cache.join("sandboxes"),
             directories: [cache.to_owned(), runs.to_owned()],
         }
     }
@@ -39,10 +37,6 @@ impl Executors for PassableEnvironments {
     ) -> Result<PreparedImage, ExecutorError> {
         for directory in &self.directories {
             check_passable(directory).map_err(ExecutorError::Unsupported)?;
-        }
-        // What runs that were killed have left.
-        if let Err(error) = sweep(&self.sandboxes).await {
-            tracing::warn!("{}: not swept: {error}", self.sandboxes.display());
         }
         self.environments.prepare(backend, environment, abort).await
     }
