@@ -11,18 +11,19 @@ use serde_json::json;
 #[command(after_help = "Examples:\n  task-runtime compile\n  task-runtime compile sbuild lintian")]
 pub struct Arguments {
     /// Names of the tasks; all if none is named
-    tasks: Vec<String>,
+    #[arg(value_name = "TASK")]
+    names: Vec<String>,
 }
 
 /// Prints the names of the tasks for which there was something to do.
 pub fn compile(arguments: Arguments, places: &Places, output: &Output) -> Outcome {
     let tasks = Tasks::open(places)?;
     let mut compiled = Vec::new();
-    if arguments.tasks.is_empty() {
+    if arguments.names.is_empty() {
         compiled.extend(tasks.registry.compile()?.into_iter().map(str::to_owned));
     }
     let cache = places.components()?;
-    for wanted in arguments.tasks {
+    for wanted in arguments.names {
         let found = tasks
             .registry
             .tasks()

@@ -21,7 +21,7 @@ Examples:
   task-runtime artifact import hello_2.10-3_amd64.deb            a binary package
   task-runtime artifact import hello_2.10-3_amd64.build          the log of a package build
   task-runtime artifact import system.tar.xz --category debian:system-tarball --data '{
-      \"vendor\": \"debian\", \"codename\": \"bookworm\", \"mirror\": \"https://deb.debian.org/debian\", \"variant\": \"buildd\",
+      \"vendor\": \"debian\", \"codename\": \"bookworm\", \"mirror\": \"https://deb.example.org/debian\", \"variant\": \"buildd\",
       \"architecture\": \"amd64\", \"pkglist\": {}, \"with_dev\": true, \"with_init\": false}'
   task-runtime artifact import --category debusine:test FILE...  any artifact")]
 pub struct Arguments {

@@ -12,7 +12,7 @@ use super::violation::{Refusal, Report};
 use serde_json::Value;
 use std::fmt;
 
-/// A URL with a host, e.g. `https://deb.debian.org/debian`.
+/// A URL with a host, e.g. `https://deb.example.org/debian`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
     text: String,
