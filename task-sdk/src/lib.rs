@@ -8,6 +8,7 @@ pub mod artifacts;
 #[doc(hidden)]
 pub mod bindings;
 pub mod bootstrap;
+pub mod code_signing;
 mod command;
 #[cfg(target_arch = "wasm32")]
 mod component;

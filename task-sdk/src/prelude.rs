@@ -24,7 +24,8 @@ pub use crate::repositories::{ExtraRepository, ExtraSources};
 pub use crate::run_command_task::{CommandLine, RunCommandTask};
 pub use crate::task::Task;
 pub use crate::task_data::{
-    Backend, DynamicFields, ExecutorFields, OptionalExecutorFields, RepositoryFields, TaskFields,
+    Backend, DynamicFields, ExecutorFields, FixedExecutorFields, OptionalExecutorFields,
+    RepositoryFields, TaskFields,
 };
 pub use crate::task_with_executor::{TaskWithExecutor, find_environment};
 pub use crate::worker_metadata::WorkerMetadata;

@@ -1,6 +1,7 @@
 //! The keys that the data of many tasks have in common, to be taken in with `..`.
 
 use crate::lookups::SingleLookup;
+use crate::model::Refusal;
 use crate::repositories::ExtraRepository;
 use crate::{choices, model};
 
@@ -45,6 +46,23 @@ model! {
         pub backend: Backend = Backend::Auto,
         /// The system image to run them in.
         pub environment: SingleLookup,
+    }
+}
+
+model! {
+    /// What a task has that runs commands in an environment, and leaves nobody a choice of how.
+    pub struct FixedExecutorFields {
+        /// Where to run the commands: the default of the task.
+        pub backend: Backend where [is_auto] = Backend::Auto,
+        /// The system image to run them in.
+        pub environment: SingleLookup,
+    }
+}
+
+fn is_auto(backend: &Backend) -> Result<(), Refusal> {
+    match backend {
+        Backend::Auto => Ok(()),
+        _ => Err("this task chooses its backend itself: use auto, or leave the key out".into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The file formats of Debian that tasks read and write.
 
+pub mod changelog;
 pub mod changes;
 pub mod deb;
 pub mod deb822;
@@ -8,6 +9,7 @@ pub mod dsc;
 pub mod field_map;
 pub mod merge;
 pub mod os_release;
+pub mod package_name;
 pub mod read_at;
 pub mod text;
 pub mod uploads;
