@@ -2,7 +2,7 @@
 //!
 //! Numbers of artifacts are `i64` in models and here, and unsigned on the wire; no store gives out a negative one.
 
-use crate::artifacts::Draft;
+use crate::artifacts::{Category, Draft};
 use crate::bindings::debusine::task::artifacts as wit;
 use crate::failure::{Failure, Result, from_host};
 use crate::files::Directory;
@@ -34,6 +34,22 @@ impl Artifact {
     /// Downloads all files of an artifact, and counts it among the inputs.
     pub fn fetch(id: i64, into: &Directory) -> Result<Self> {
         Self::from_wit(host::artifacts::fetch(id as u64, &into.0).map_err(from_host)?)
+    }
+
+    /// Whether it has one of these categories. If not, the log of the stage says so: `field` is where the data name it.
+    pub fn is_accepted(&self, field: &str, categories: &[Category]) -> Result<bool> {
+        let names: Vec<&str> = categories.iter().map(|known| known.as_str()).collect();
+        if names.contains(&self.category.as_str()) {
+            return Ok(true);
+        }
+        let line = format!(
+            "{field}: artifact {} is a {}, expected {}\n",
+            self.id,
+            self.category,
+            names.join(" or ")
+        );
+        append_to_log("fetch_input.log", &line)?;
+        Ok(false)
     }
 
     /// The paths of its files.
