@@ -142,10 +142,10 @@ pub fn artifacts(stored: &[Stored], recorded: &Value, volatile: bool) -> Value {
 fn files(artifact: &Stored, recorded: &Value) -> Value {
     let described = artifact.files.iter().map(|(path, content)| {
         let recorded = &recorded[path];
-        let described = if artifact.category == DEBUG_LOGS {
-            log(path, content)
-        } else if recorded.get("volatile").is_some() {
+        let described = if recorded.get("volatile").is_some() {
             json!({"volatile": true})
+        } else if artifact.category == DEBUG_LOGS {
+            log(path, content)
         } else if recorded.get("json").is_some() {
             let parsed: Value = serde_json::from_slice(content).unwrap_or_default();
             json!({"json": parsed})
