@@ -151,7 +151,9 @@ fn refuse_to_lose(upload: &Artifact, known: &mut BTreeMap<String, String>) -> Re
 fn read_all(directory: &Directory, names: &[String]) -> Result<Vec<Changes>> {
     let mut left = LONGEST_STANZA as u64;
     let read = |name: &String| {
-        let content = directory.read(name, left)?;
+        let content = directory.read(name, left).map_err(|failure| {
+            failure.while_doing("reading the .changes files, which may have 16 MiB together")
+        })?;
         left -= content.len() as u64;
         Changes::parse(&content).map_err(|error| Failure::from(error).while_doing(name))
     };
