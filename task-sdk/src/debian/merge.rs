@@ -220,9 +220,10 @@ fn merge_single_lines(ours: &str, theirs: &str) -> String {
 
 /// Adds the lines that are missing, line ends included: so the reference does it, and refuses the blank lines which that leaves.
 fn merge_many_lines(ours: &str, theirs: &str) -> String {
+    let known: BTreeSet<&str> = ours.split_inclusive('\n').collect();
     let mut merged = ours.to_owned();
     for line in theirs.split_inclusive('\n') {
-        if !merged.split_inclusive('\n').any(|known| known == line) {
+        if !known.contains(line) {
             merged.push('\n');
             merged.push_str(line);
         }

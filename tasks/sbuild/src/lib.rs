@@ -163,7 +163,7 @@ impl Sbuild {
     /// Fetches the source package.
     fn fetch_source(&mut self, id: i64, download: &Directory) -> Result<bool> {
         let artifact = Artifact::get(id)?;
-        if !accepted("source_artifact", &artifact, &[Category::SourcePackage])? {
+        if !artifact.is_accepted("input.source_artifact", &[Category::SourcePackage])? {
             return Ok(false);
         }
         let dsc = artifact.paths().find(|path| path.ends_with(".dsc"));
@@ -175,7 +175,7 @@ impl Sbuild {
     /// Fetches packages that the build can install besides those of the repositories.
     fn fetch_extra_packages(&mut self, id: i64, download: &Directory) -> Result<bool> {
         let artifact = Artifact::get(id)?;
-        if !accepted("extra_binary_artifacts", &artifact, &PACKAGES)? {
+        if !artifact.is_accepted("input.extra_binary_artifacts", &PACKAGES)? {
             return Ok(false);
         }
         let packages = artifact.paths().filter(|path| path.ends_with(".deb"));
@@ -183,28 +183,6 @@ impl Sbuild {
         Artifact::fetch(id, download)?;
         Ok(true)
     }
-}
-
-/// Whether an artifact has one of these categories; if not, the log says so.
-fn accepted(field: &str, artifact: &Artifact, categories: &[Category]) -> Result<bool> {
-    if categories
-        .iter()
-        .any(|category| category.as_str() == artifact.category)
-    {
-        return Ok(true);
-    }
-    let names: Vec<&str> = categories
-        .iter()
-        .map(|category| category.as_str())
-        .collect();
-    let line = format!(
-        "input.{field}: artifact {} is a {}, expected {}\n",
-        artifact.id,
-        artifact.category,
-        names.join(" or ")
-    );
-    append_to_log("fetch_input.log", &line)?;
-    Ok(false)
 }
 
 impl ExternalTask for Sbuild {

@@ -113,3 +113,21 @@ fn the_name_of_the_merged_file_has_no_epoch() {
     let upload = Changes::parse(b"Source: hello\nVersion: 2:1:0-1\n").unwrap();
     assert_eq!(file_name(&upload).unwrap(), "hello_1:0-1_multi.changes");
 }
+
+#[test]
+fn values_of_many_lines_take_on_one_more_line_at_their_end() {
+    assert_eq!(merge_many_lines("a\n b\n c", "a\n b\n c"), "a\n b\n c");
+    assert_eq!(merge_many_lines("a\n b", "a\n c"), "a\n b\n c");
+    let refused = |theirs| check_value("Binary", &merge_many_lines("a\n b", theirs)).is_err();
+    assert!(refused("a\n c\n b") && refused("a\n c\n d"));
+}
+
+#[test]
+fn values_of_a_million_lines_are_merged_at_once() {
+    let lines = |word: &str| -> String {
+        let lines = (0..500_000).map(|number| format!("\n {word}{number}"));
+        lines.collect()
+    };
+    let merged = merge_many_lines(&lines("a"), &lines("b"));
+    assert!(merged.ends_with(" b499999"));
+}

@@ -1,0 +1,164 @@
+//! mergeuploads: merge several uploads of one source package into one.
+
+mod data;
+
+use data::{MergeUploadsData, MergeUploadsDynamicData};
+use std::collections::BTreeMap;
+use task_sdk::artifacts::{build, source_name};
+use task_sdk::debian::changes::Changes;
+use task_sdk::debian::deb822::LONGEST_STANZA;
+use task_sdk::debian::merge::{file_name, merge};
+use task_sdk::paths;
+use task_sdk::prelude::*;
+
+/// A task that merges uploads.
+pub struct MergeUploads {
+    core: Core<Self>,
+    /// Names of the `.changes` files among the inputs, in order.
+    changes: Vec<String>,
+    /// Name of the merged one beside them; none before it was written.
+    merged: Option<String>,
+}
+
+register_task!(MergeUploads as ExternalTask);
+
+impl Task for MergeUploads {
+    const NAME: &'static str = "mergeuploads";
+    const SUMMARY: &'static str = "Merge several uploads of one source package into one";
+
+    type Data = MergeUploadsData;
+    type DynamicData = MergeUploadsDynamicData;
+
+    fn new(core: Core<Self>) -> Self {
+        Self {
+            core,
+            changes: Vec::new(),
+            merged: None,
+        }
+    }
+
+    fn core(&self) -> &Core<Self> {
+        &self.core
+    }
+
+    fn core_mut(&mut self) -> &mut Core<Self> {
+        &mut self.core
+    }
+
+    fn label(&self) -> String {
+        "merge package uploads".to_owned()
+    }
+
+    fn compute_dynamic_data(
+        &self,
+        database: &TaskDatabase,
+    ) -> Result<MergeUploadsDynamicData, DynamicDataError> {
+        let lookup = &self.core.data.input.uploads;
+        let uploads = match lookup.is_empty() {
+            true => Vec::new(),
+            false => database.lookup_multiple(&lookup.export(), None)?,
+        };
+        for upload in &uploads {
+            upload.require_category("input.uploads", &[Category::Upload.as_str()])?;
+        }
+        Ok(MergeUploadsDynamicData {
+            common: DynamicFields {
+                subject: subject(&uploads),
+                ..DynamicFields::default()
+            },
+            // Nothing is run: an environment that the data name is not even looked up.
+            environment_id: None,
+            input_uploads_ids: uploads.iter().map(|upload| upload.id).collect(),
+        })
+    }
+
+    fn source_artifacts_ids(&self) -> Option<Vec<i64>> {
+        None
+    }
+}
+
+/// The source package of all uploads; none if they do not agree on one.
+fn subject(uploads: &[FoundArtifact]) -> Option<String> {
+    let mut names = uploads
+        .iter()
+        .map(|upload| source_name(Category::Upload, &upload.data));
+    let first = names.next()??;
+    names
+        .all(|name| name == Some(first))
+        .then(|| first.to_owned())
+}
+
+impl ExternalTask for MergeUploads {
+    fn fetch_input(&mut self, workspace: &Workspace) -> Result<bool> {
+        let mut known = BTreeMap::new();
+        for id in &self.core.dynamic_data()?.input_uploads_ids {
+            let upload = Artifact::get(*id)?;
+            if !upload.is_accepted("input.uploads", &[Category::Upload])? {
+                return Ok(false);
+            }
+            refuse_to_lose(&upload, &mut known)?;
+            Artifact::fetch(*id, &workspace.download)?;
+        }
+        Ok(true)
+    }
+
+    fn configure_for_execution(&mut self, workspace: &Workspace) -> Result<bool> {
+        self.changes = workspace.download.find_files(&[".changes"])?;
+        required(self.changes.first(), ".changes file of the uploads")?;
+        Ok(true)
+    }
+
+    fn run(&mut self, workspace: &Workspace) -> Result<bool> {
+        let merged = merge(&read_all(&workspace.download, &self.changes)?)?;
+        let name = file_name(&merged)?;
+        // It comes from fields of the uploads, where anything can stand.
+        paths::check_name(&name)?;
+        workspace.download.write(&name, 0o644, merged.to_text())?;
+        self.merged = Some(name);
+        Ok(true)
+    }
+
+    fn upload_artifacts(&mut self, workspace: &Workspace, _execution_success: bool) -> Result<()> {
+        let merged = required(self.merged.as_deref(), "merged .changes file")?;
+        let draft = build::upload(&workspace.download, merged)?;
+        let id = upload(draft, &workspace.download)?;
+        for input in &self.core.dynamic_data()?.input_uploads_ids {
+            relate(id, *input, RelationType::Extends)?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses an upload whose `.changes` file would replace a different one: all files come into one directory.
+fn refuse_to_lose(upload: &Artifact, known: &mut BTreeMap<String, String>) -> Result<()> {
+    let is_changes = |file: &&ArtifactFile| file.path.ends_with(".changes");
+    for file in upload.files.iter().filter(is_changes) {
+        let sha256 = known
+            .entry(file.path.clone())
+            .or_insert_with(|| file.sha256.clone());
+        if *sha256 != file.sha256 {
+            let words = format!(
+                "artifact {}: another upload has a different {:?} as well; rename one of them",
+                upload.id, file.path
+            );
+            return Err(Failure::new("name-clash", words));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the uploads to be merged. Together they may be as long as the one that becomes of them.
+fn read_all(directory: &Directory, names: &[String]) -> Result<Vec<Changes>> {
+    let mut left = LONGEST_STANZA as u64;
+    let read = |name: &String| {
+        let content = directory.read(name, left).map_err(|failure| {
+            failure.while_doing("reading the .changes files, which may have 16 MiB together")
+        })?;
+        left -= content.len() as u64;
+        Changes::parse(&content).map_err(|error| Failure::from(error).while_doing(name))
+    };
+    names.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests;
