@@ -1,6 +1,7 @@
 //! The file formats of Debian that tasks read and write.
 
 pub mod changes;
+pub mod compression;
 pub mod deb;
 pub mod deb822;
 pub mod dose3;
