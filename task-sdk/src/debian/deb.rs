@@ -3,6 +3,7 @@
 //! deb(5): an ar archive with `debian-binary`, `control.tar*` and `data.tar*`. Only the control archive is unpacked, and of it
 //! no more than fits: a package may come from anybody.
 
+use super::compression::Compression;
 use super::deb822::{Stanza, StanzaError};
 use super::read_at::{ReadAt, Section};
 use super::text;
@@ -12,8 +13,6 @@ use std::io::{self, Read};
 pub const LARGEST_CONTROL_ARCHIVE: u64 = 32 << 20;
 /// The longest `control` file within it that is read, in bytes.
 pub const LONGEST_CONTROL_FILE: u64 = 1 << 20;
-/// How much memory a decompressor may take for its window, in bytes: what `xz -9` needs.
-const LARGEST_WINDOW: u64 = 66 << 20;
 /// How many members the ar archive may have. A package has three; dpkg ignores others whose names begin with `_`.
 const MOST_MEMBERS: usize = 64;
 
@@ -51,7 +50,7 @@ impl Deb {
     pub fn read(file: &dyn ReadAt) -> Result<Self, DebError> {
         let member = find_control(file)?;
         let section = Section::new(file, member.offset, member.size);
-        let archive = member.compression.unpack(section)?;
+        let archive = member.compression.unpack(section).map_err(archive_error)?;
         read_control_archive(archive)
     }
 
@@ -100,44 +99,6 @@ struct Member {
     offset: u64,
     size: u64,
     compression: Compression,
-}
-
-#[derive(Clone, Copy)]
-enum Compression {
-    None,
-    Gzip,
-    Xz,
-    Zstd,
-}
-
-impl Compression {
-    fn of_extension(extension: &str) -> Option<Self> {
-        match extension {
-            "" => Some(Self::None),
-            ".gz" => Some(Self::Gzip),
-            ".xz" => Some(Self::Xz),
-            ".zst" => Some(Self::Zstd),
-            _ => None,
-        }
-    }
-
-    fn unpack<'a>(self, packed: Section<'a>) -> Result<Box<dyn Read + 'a>, DebError> {
-        Ok(match self {
-            Self::None => Box::new(packed),
-            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
-            Self::Xz => {
-                let limit = (LARGEST_WINDOW >> 10) as u32;
-                Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, limit))
-            }
-            Self::Zstd => Box::new(
-                ruzstd::decoding::StreamingDecoder::new_with_max_window_size(
-                    packed,
-                    LARGEST_WINDOW,
-                )
-                .map_err(|error| DebError::Format(format!("control archive: {error}")))?,
-            ),
-        })
-    }
 }
 
 /// Walks the ar archive. Each of the three parts has to be there once, and whole.

@@ -2,6 +2,7 @@
 
 pub mod changelog;
 pub mod changes;
+pub mod compression;
 pub mod deb;
 pub mod deb822;
 pub mod dose3;

@@ -273,12 +273,16 @@ pub(crate) mod commands {
             exit: Exit::Exited(ended.status),
             output: Vec::new(),
         };
-        let stdout = ended.stdout;
+        let stdout = match &command.input {
+            Some(input) if ended.passes_input => files.content(input)?,
+            _ => ended.stdout.into_bytes(),
+        };
+        let log = |name| super::logs::append(name, &String::from_utf8_lossy(&stdout));
         match &command.output {
-            Output::CommandLog => super::logs::append("cmd-output.log", &stdout)?,
-            Output::Log(name) => super::logs::append(name, &stdout)?,
-            Output::Capture(name) | Output::File(name) => files.put(name, stdout.as_bytes())?,
-            Output::Return(_) => outcome.output = stdout.into_bytes(),
+            Output::CommandLog => log("cmd-output.log")?,
+            Output::Log(name) => log(name)?,
+            Output::Capture(name) | Output::File(name) => files.put(name, &stdout)?,
+            Output::Return(_) => outcome.output = stdout,
             Output::Discard => {}
         }
         Ok(outcome)

@@ -33,7 +33,7 @@ use crate::core::Core;
 use crate::database::{DynamicDataError, TaskDatabase};
 use crate::external_task::Running;
 use crate::failure::Failure;
-use crate::files::{Directory, Workspace};
+use crate::files::{Directory, Entry, Workspace};
 use crate::model::{FieldType, Model, Violation};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -49,6 +49,8 @@ pub struct Report {
     pub logs: BTreeMap<String, String>,
     /// The commands that were run, in order.
     pub commands: Vec<RanCommand>,
+    /// The files that lay in the directory of inputs in the end: path, content.
+    pub inputs: BTreeMap<String, Vec<u8>>,
     /// The artifacts that were uploaded, in order.
     pub uploads: Vec<UploadedArtifact>,
     /// The relations that were recorded: from, to, kind.
@@ -68,12 +70,14 @@ impl World {
             execute: Directory(directories.execute),
         };
         let result = stages(&mut task, &workspace);
+        let inputs = files_in(&workspace.download);
         let cleaned = task.cleanup();
         let world = World::uninstall();
         Report {
             result: cleaned.and(result),
             logs: world.logs,
             commands: world.ran,
+            inputs,
             uploads: world.uploads,
             relations: world.relations,
         }
@@ -98,6 +102,13 @@ pub fn configured<T: Running>(
     let data = T::Data::parse(data)?;
     let dynamic_data = dynamic_data.map(T::DynamicData::parse).transpose()?;
     Ok(T::new(Core::new(data, dynamic_data, None)))
+}
+
+fn files_in(directory: &Directory) -> BTreeMap<String, Vec<u8>> {
+    let entries = directory.entries_recursive();
+    let entries = entries.expect("a directory of the run can be listed");
+    let content = |entry: Entry| Some((entry.name.clone(), directory.0.content(&entry.name).ok()?));
+    entries.into_iter().filter_map(content).collect()
 }
 
 fn stages<T: Running>(task: &mut T, workspace: &Workspace) -> Result<bool, Failure> {

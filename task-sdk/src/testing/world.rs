@@ -65,6 +65,8 @@ pub struct Ended {
     pub stdout: String,
     /// The files it leaves in its working directory: name, content.
     pub files: Vec<(String, Vec<u8>)>,
+    /// Whether it writes its standard input to standard output, like a filter that finds nothing to filter out.
+    pub passes_input: bool,
 }
 
 /// The directories of a run.

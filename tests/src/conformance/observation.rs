@@ -115,7 +115,14 @@ fn archive(path: &Path) -> io::Result<Value> {
         let header = entry.header();
         let kind = char::from(header.entry_type().as_byte()).to_string();
         let mode = format!("{:o}", header.mode()? & 0o7777);
-        members.push(json!([entry.path()?, kind, mode, entry.size()]));
+        // Recorded by a library that takes the slash off directories.
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        members.push(json!([
+            path.trim_end_matches('/'),
+            kind,
+            mode,
+            entry.size()
+        ]));
     }
     Ok(Value::Array(members))
 }

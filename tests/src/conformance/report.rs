@@ -50,15 +50,18 @@ impl<'a> Report<'a> {
         for (vector, outcome) in folder.vectors.iter().zip(outcomes) {
             let key = (vector.level, vector.task.as_str(), vector.op.as_str());
             let group = groups.entry(key).or_default();
-            let listed = deviations.reason(&vector.id).is_some();
             match outcome {
                 Outcome::Passed => {
                     group.tally.passed += 1;
-                    if listed {
+                    if deviations.names(vector) {
                         stale.push(vector.id.as_str());
                     }
                 }
-                Outcome::Failed(_) if listed => group.tally.deviating += 1,
+                Outcome::Failed(differences)
+                    if deviations.reason(vector, differences).is_some() =>
+                {
+                    group.tally.deviating += 1;
+                }
                 Outcome::Failed(differences) => {
                     group.tally.failed += 1;
                     group.failures.push((vector, differences));

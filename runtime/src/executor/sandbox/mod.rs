@@ -218,6 +218,14 @@ impl Sandbox {
         })
     }
 
+    /// The unprivileged user, who is created if a command is to run before anybody has asked for that.
+    async fn user_for_command(&self, abort: &Abort) -> Result<Credentials, ExecutorError> {
+        if self.user.lock().await.is_none() {
+            self.create_user(abort).await?;
+        }
+        self.credentials().await
+    }
+
     /// Runs a command as root and returns what it printed, if it succeeded.
     async fn answer_of(
         &self,
@@ -274,7 +282,10 @@ impl Commands for Sandbox {
                 gid: 0,
                 groups: vec![0],
             },
-            false => self.credentials().await?,
+            false => match self.user_for_command(abort).await {
+                Err(ExecutorError::Aborted) => return Ok(Exit::Aborted),
+                found => found?,
+            },
         };
         let as_root = command.as_root;
         let mut plan = Plan::new(command, || environment(as_root))?;
