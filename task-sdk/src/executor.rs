@@ -103,6 +103,13 @@ impl Instance {
         Err(Failure::new("command-failed", words))
     }
 
+    /// Installs Debian packages in their newest versions; `log` is the log file that gets what apt says, if any.
+    pub fn install(&self, packages: &[&str], log: Option<&str>, files: &Directory) -> Result<()> {
+        self.run_as_root(&["apt-get", "update"], log, files)?;
+        let arguments = [&["apt-get", "--yes", "install"], packages].concat();
+        self.run_as_root(&arguments, log, files)
+    }
+
     /// Makes sure that the unprivileged user exists.
     pub fn create_user(&self) -> Result<()> {
         self.handle.create_user().map_err(from_host)

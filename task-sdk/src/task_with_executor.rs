@@ -24,6 +24,18 @@ pub trait TaskWithExecutor: ExternalTask {
         database: &TaskDatabase,
         accepted: &[&str],
     ) -> Result<Option<FoundArtifact>, DynamicDataError> {
+        let found = self.find_any_environment(database)?;
+        if let Some(found) = &found {
+            found.require_category("environment", accepted)?;
+        }
+        Ok(found)
+    }
+
+    /// The same for a task that leaves it to its backend whether it can use what is found.
+    fn find_any_environment(
+        &self,
+        database: &TaskDatabase,
+    ) -> Result<Option<FoundArtifact>, DynamicDataError> {
         let Some(lookup) = self.environment() else {
             return Ok(None);
         };
@@ -33,9 +45,7 @@ pub trait TaskWithExecutor: ExternalTask {
             format: ImageFormat::of(backend),
             backend: Some(backend),
         };
-        let found = find_environment(database, lookup, &filters)?;
-        found.require_category("environment", accepted)?;
-        Ok(Some(found))
+        find_environment(database, lookup, &filters).map(Some)
     }
 
     /// Fetches the environment's image, without starting it.
