@@ -206,7 +206,7 @@ impl<T: Running> execution::Guest for Component<T> {
         exit: Exit,
     ) -> Result<bool, wit_types::Failure> {
         stage(task, workspace, |task: &mut T, workspace| {
-            Ok(!matches!(exit, Exit::Aborted) && task.judge(workspace, exit)?)
+            task.judge(workspace, exit)
         })
     }
 

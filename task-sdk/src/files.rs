@@ -207,6 +207,19 @@ impl File {
     }
 }
 
+/// Each call crosses the boundary to the host: put a buffer before it.
+impl io::Write for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(PIECE as usize);
+        self.append(&bytes[..count]).map_err(other)?;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl ReadAt for File {
     fn size(&self) -> io::Result<u64> {
         Ok(File::size(self))

@@ -127,10 +127,10 @@ fn finish(
     match &command.output {
         Output::CommandLog => command_log(None).end(exit, files),
         Output::Capture(name) => command_log(Some(name)).end(exit, files),
-        Output::Log(name) => logs
-            .append(name, &command_log::end_plain(exit))
+        Output::Log(name) if exit == Exit::Exited(0) => logs
+            .append(name, command_log::END_PLAIN)
             .map_err(|error| Fault::io(name, &error)),
-        Output::File(_) | Output::Return(_) | Output::Discard => Ok(()),
+        Output::Log(_) | Output::File(_) | Output::Return(_) | Output::Discard => Ok(()),
     }
 }
 
