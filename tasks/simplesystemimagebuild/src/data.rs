@@ -51,11 +51,11 @@ model! {
         pub format: DiskFormat,
         /// The name of its file, without an ending.
         pub filename: String = "image".into(),
-        /// The package of its kernel; that of the architecture if not given.
+        /// The package of its kernel; `linux-image-generic` if not given.
         pub kernel_package: Option<String> = None,
-        /// Its boot loader; the tool installs systemd-boot whatever is given.
+        /// Its boot loader. The tool takes no such option: it has no effect.
         pub bootloader: Option<String> = None,
-        /// Its partitions; only the first is made, and holds the system.
+        /// Its partitions; the first holds the system, others have no effect.
         pub partitions: Vec<Partition> where [min_items(1)],
     }
 }
