@@ -3,6 +3,7 @@
 mod analysis;
 mod debian;
 mod execute;
+mod lintian;
 mod models;
 mod parsers;
 mod scheduling;
@@ -71,6 +72,8 @@ pub async fn carry_out(suite: &Suite, files: &Path, vector: &Vector) -> Output {
         "execute" => execute::execute(suite, files, vector).await,
         "dose3" => parsers::dose3(suite, files, vector).await,
         "merge_changes" => parsers::merge_changes(suite, files, vector).await,
+        "lintian_parse" => lintian::parse(input, files),
+        "lintian_analysis" => lintian::analysis(suite, files, vector).await,
         "autopkgtest_summary" => parsers::autopkgtest_summary(suite, files, vector).await,
         other => Err(Trouble::Skipped(format!("no way to do {other} yet"))),
     }

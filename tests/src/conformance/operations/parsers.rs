@@ -11,7 +11,7 @@ use std::path::Path;
 const DSC: &str = "Format: 3.0 (native)\nSource: hello\nVersion: 1.0\n";
 
 /// An environment that tasks accept.
-fn environment() -> Value {
+pub(super) fn environment() -> Value {
     let data = json!({
         "filename": "system.tar.xz", "vendor": "debian", "codename": "trixie", "architecture": "amd64",
         "mirror": "https://deb.example.org/debian", "variant": null, "pkglist": {},
@@ -26,7 +26,7 @@ fn source_package() -> Value {
 }
 
 /// A session that has fetched its inputs and is configured for execution.
-async fn ready(
+pub(super) async fn ready(
     suite: &Suite,
     files: &Path,
     vector: &Vector,
