@@ -29,7 +29,7 @@ fn built(task: &str) -> Result<PathBuf> {
 fn tasks_import_nothing_but_the_contract() -> Result<()> {
     let registry = registry()?;
     let names: Vec<&str> = registry.tasks().map(|(name, _)| name).collect();
-    for task in ["mmdebstrap", "noop", "sbuild"] {
+    for task in ["lintian", "mmdebstrap", "noop", "sbuild"] {
         assert!(names.contains(&task), "{task} is not built: make tasks");
     }
     for (name, path) in registry.tasks() {
@@ -49,7 +49,7 @@ fn tasks_import_nothing_but_the_contract() -> Result<()> {
 #[tokio::test]
 async fn tasks_describe_themselves_with_schemas_of_their_data() -> Result<()> {
     let bench = Bench::new()?;
-    for task in ["noop", "mmdebstrap", "sbuild"] {
+    for task in ["lintian", "noop", "mmdebstrap", "sbuild"] {
         let description = bench.instance(task).await?.describe().await?;
         assert_eq!(description.name, task);
         assert_eq!(description.version, 1);

@@ -75,7 +75,7 @@ impl<R: BufRead> Lines<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::BufReader;
+    use std::io::{BufReader, Read};
 
     fn all(text: &[u8], capacity: usize) -> Result<Vec<String>, OutputError> {
         let mut lines = Lines::new(BufReader::with_capacity(capacity, text));
@@ -105,18 +105,10 @@ mod tests {
 
     #[test]
     fn a_line_of_a_hundred_megabytes_is_refused_before_it_is_in_memory() {
-        let endless = std::io::repeat(b'x').take_bytes(100 << 20);
+        let endless = BufReader::new(std::io::repeat(b'x').take(100 << 20));
         let mut lines = Lines::new(endless);
         let error = lines.next_line().unwrap_err();
         assert!(error.to_string().contains("line 1: longer than"), "{error}");
         assert!(lines.line.capacity() <= 2 * LONGEST_LINE);
     }
-
-    trait TakeBytes: std::io::Read + Sized {
-        fn take_bytes(self, count: u64) -> BufReader<std::io::Take<Self>> {
-            BufReader::new(self.take(count))
-        }
-    }
-
-    impl TakeBytes for std::io::Repeat {}
 }

@@ -184,7 +184,7 @@ fn a_lintian_that_broke_off_is_believed_as_far_as_it_can_be_read() {
 }
 
 #[test]
-fn what_no_task_needs_to_read_is_not_read() {
+fn a_task_may_ask_for_no_analysis_at_all() {
     let data = with(
         "output",
         json!({"source_analysis": false, "binary_all_analysis": false, "binary_any_analysis": false}),
