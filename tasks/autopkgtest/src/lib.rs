@@ -214,7 +214,7 @@ impl ExternalTask for Autopkgtest {
             &self.core.data.host_architecture,
             self.core.image()?,
         )?;
-        results::upload(&data, &workspace.execute)
+        results::upload_all(&data, &workspace.execute)
     }
 }
 

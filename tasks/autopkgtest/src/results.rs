@@ -49,7 +49,7 @@ impl TestedSource {
 }
 
 /// Uploads the files that autopkgtest left in the working directory.
-pub fn upload(data: &Autopkgtest, execute: &Directory) -> Result<()> {
+pub fn upload_all(data: &Autopkgtest, execute: &Directory) -> Result<()> {
     let mut files = Vec::new();
     for entry in execute.entries_recursive()? {
         // A link counts as the file that it leads to, unless that lies outside of the working directory.
@@ -67,7 +67,7 @@ pub fn upload(data: &Autopkgtest, execute: &Directory) -> Result<()> {
     }
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let draft = artifacts::build::autopkgtest(execute, OUTPUT, data, &files)?;
-    task_sdk::prelude::upload(draft, execute)?;
+    upload(draft, execute)?;
     Ok(())
 }
 

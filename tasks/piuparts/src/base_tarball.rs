@@ -5,7 +5,7 @@
 //! pieces.
 
 use crate::archive;
-use std::io::BufWriter;
+use std::io::{BufWriter, Read, Write};
 use task_sdk::debian::compression::{Compression, LONGEST_MAGIC};
 use task_sdk::paths;
 use task_sdk::prelude::*;
@@ -58,8 +58,10 @@ impl BaseTarball {
     /// Replaces it by one that piuparts can unpack, if need be.
     pub fn prepare(&mut self, instance: &Instance) -> Result<()> {
         let has_devices = self.data["with_dev"] == true;
-        let has_link = archive::is_link(self.content()?, RESOLV_CONF)
-            .map_err(|error| Failure::new("invalid-data", format!("{}: {error}", self.path())))?;
+        let has_link = archive::is_link(self.content()?, RESOLV_CONF).map_err(|error| {
+            let words = format!("{}: {error}; give a tarball that is whole", self.path());
+            Failure::new("invalid-data", words)
+        })?;
         if !has_devices && !has_link {
             return Ok(());
         }
@@ -76,7 +78,7 @@ impl BaseTarball {
     }
 
     /// What it holds, unpacked.
-    fn content(&self) -> Result<Box<dyn std::io::Read>> {
+    fn content(&self) -> Result<Box<dyn Read>> {
         let start = self.directory.open(&self.name)?;
         let start = start.read_piece(0, LONGEST_MAGIC as u32)?;
         let packed = self.directory.open(&self.name)?.reader();
@@ -110,17 +112,10 @@ impl BaseTarball {
         let target = BufWriter::with_capacity(PIECE, self.directory.create(&aside, 0o644)?);
         // It is unpacked soon and once: time counts more than size.
         let mut target = flate2::write::GzEncoder::new(target, flate2::Compression::fast());
-        archive::copy(
-            self.directory.open(filtered)?.reader(),
-            &mut target,
-            empty_file,
-        )?;
-        let target = target.finish()?;
-        drop(
-            target
-                .into_inner()
-                .map_err(std::io::IntoInnerError::into_error)?,
-        );
+        let content = self.directory.open(filtered)?.reader();
+        archive::copy(content, &mut target, empty_file)
+            .map_err(|error| Failure::from(error).while_doing("packing the filtered tarball"))?;
+        target.finish()?.flush()?;
         self.directory.remove(filtered)?;
         self.name = packed_name(&self.name);
         self.directory.rename(&aside, &self.name)
