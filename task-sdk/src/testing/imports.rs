@@ -127,7 +127,7 @@ pub(crate) mod task_database {
     ) -> Result<Artifacts, LookupError> {
         let matching = World::with(|world| {
             let is_related = |id: u64| {
-                world.relations.iter().any(|(from, to, known)| {
+                world.all_relations().any(|(from, to, known)| {
                     *from as u64 == id && targets.contains(&(*to as u64)) && *known == kind
                 })
             };
@@ -225,8 +225,8 @@ pub(crate) mod artifacts {
 
     pub(crate) fn relations_from(id: u64) -> Result<Vec<Relation>, Failure> {
         let matching = World::with(|world| {
-            let relations = world.relations.iter();
-            relations
+            world
+                .all_relations()
                 .filter(|(from, ..)| *from as u64 == id)
                 .map(|(from, to, kind)| Relation {
                     from: *from as u64,

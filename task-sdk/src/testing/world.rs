@@ -23,6 +23,7 @@ pub struct World {
     pub(super) fetched: Vec<u64>,
     pub(super) uploads: Vec<UploadedArtifact>,
     pub(super) relations: Vec<(i64, i64, RelationType)>,
+    pub(super) known_relations: Vec<(i64, i64, RelationType)>,
     directory: Option<Arc<TempDir>>,
 }
 
@@ -111,6 +112,12 @@ impl World {
         self
     }
 
+    /// A relation that is there before the run: how the first artifact refers to the second.
+    pub fn relation(mut self, from: i64, to: i64, kind: RelationType) -> Self {
+        self.known_relations.push((from, to, kind));
+        self
+    }
+
     /// A setting of the server.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.insert(name.to_owned(), value.to_owned());
@@ -139,6 +146,11 @@ impl World {
     pub fn command(mut self, pattern: &str, ended: Ended) -> Self {
         self.script.push((pattern.to_owned(), ended));
         self
+    }
+
+    /// All relations, those of the run last.
+    pub(super) fn all_relations(&self) -> impl Iterator<Item = &(i64, i64, RelationType)> {
+        self.known_relations.iter().chain(&self.relations)
     }
 
     /// Makes this the world of the imports, on this thread, with fresh directories.

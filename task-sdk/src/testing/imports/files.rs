@@ -1,4 +1,5 @@
-//! Directories and files of the scripted world: plain ones of this machine. What a task may name is checked by the real host only.
+//! Directories and files of the scripted world: plain ones of this machine. What is read through a handle lies beneath its directory, as
+//! with the real host; what else a task may name is checked by that only.
 
 use super::{Failure, failure};
 use crate::bindings::debusine::task::files::{DigestAlgorithm, Entry, EntryType};
@@ -19,7 +20,18 @@ impl Directory {
     }
 
     pub(crate) fn content(&self, name: &str) -> Result<Vec<u8>, Failure> {
-        fs::read(self.0.join(name)).map_err(|error| self.failed(name, &error))
+        self.inside(name)
+            .and_then(fs::read)
+            .map_err(|error| self.failed(name, &error))
+    }
+
+    /// The path that a name leads to, once symbolic links have been followed; an error if that is elsewhere.
+    fn inside(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.0.join(name).canonicalize()?;
+        match path.starts_with(self.0.canonicalize()?) {
+            true => Ok(path),
+            false => Err(io::Error::other("it leads out of the directory")),
+        }
     }
 
     pub(crate) fn put(&self, name: &str, content: &[u8]) -> Result<(), Failure> {
@@ -60,7 +72,8 @@ impl Directory {
     pub(crate) fn stat(&self, name: &str) -> Result<Option<Entry>, Failure> {
         let path = self.0.join(name);
         match fs::symlink_metadata(&path) {
-            Ok(_) => entry(&path, name.to_owned())
+            Ok(_) => self
+                .described(&path, name)
                 .map(Some)
                 .map_err(|error| self.failed(name, &error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -68,8 +81,25 @@ impl Directory {
         }
     }
 
+    fn described(&self, path: &Path, name: &str) -> io::Result<Entry> {
+        if let Some((parent, _)) = name.rsplit_once('/') {
+            self.inside(parent)?;
+        }
+        let found = entry(path, name.to_owned())?;
+        Ok(match self.inside(name) {
+            Ok(_) => found,
+            Err(_) => Entry {
+                target_type: None,
+                size: 0,
+                ..found
+            },
+        })
+    }
+
     pub(crate) fn open(&self, name: &str) -> Result<File, Failure> {
-        let path = self.0.join(name);
+        let path = self
+            .inside(name)
+            .map_err(|error| self.failed(name, &error))?;
         if path.is_dir() {
             return Err(failure(
                 "file",
