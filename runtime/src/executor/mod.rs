@@ -14,12 +14,15 @@ mod ids;
 mod images;
 mod instance;
 mod launch;
+mod limits;
 mod message;
 mod orders;
+mod owner;
 mod probe;
 mod sandbox;
 mod supervise;
 mod system;
+mod temporary;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -35,5 +38,6 @@ pub use images::{
     Recoding,
 };
 pub use instance::Instance;
+pub use limits::Limits;
 pub use probe::{Capabilities, Guarantee, Tool, probe};
 pub use sandbox::{Sandbox, SandboxOptions, SandboxScratch, sweep};

@@ -4,7 +4,7 @@ use super::cgroup::Cgroup;
 use super::ids::IdMap;
 use super::orders::Work;
 use super::sandbox::{Sandbox, SandboxOptions, SandboxScratch, open_path};
-use super::{Abort, ExecutorError, Instance, work};
+use super::{Abort, ExecutorError, Instance, Limits, work};
 use serde::Serialize;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -150,7 +150,7 @@ async fn try_sandbox(
 }
 
 fn try_cgroup() -> Result<(), String> {
-    Cgroup::new().map(drop).map_err(|error| {
+    Cgroup::new(&Limits::default()).map(drop).map_err(|error| {
         format!("no cgroup can be made ({error}); mount cgroup version 2 and delegate one to the worker, with systemd by Delegate=yes in its service")
     })
 }

@@ -19,6 +19,9 @@ pub(super) enum Fork {
 /// Start the new process in the cgroup of `clone_args.cgroup` (`linux/sched.h`).
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// Bytes of stack for what happens between [`spawn`] and the execution of a program.
+const SPAWN_STACK: usize = 1 << 18;
+
 /// Forks. To be called by the helper and its children only, which have one thread.
 pub(super) fn fork() -> nix::Result<Fork> {
     // SAFETY: the caller has a single thread, so the child inherits no lock that another thread holds.
@@ -52,6 +55,27 @@ pub(super) fn fork_into(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> nix::Resu
         0 => Ok(Fork::Child),
         pid => Ok(Fork::Parent(Pid::from_raw(pid as i32))),
     }
+}
+
+/// Runs `child`, which is to execute a program, in a new process that shares this one's memory until it executes a program or ends; this one stands still until then. It
+/// is what `posix_spawn` does: no page table is copied, however large this program is. Single-threaded callers only.
+pub(super) fn spawn(child: &mut dyn FnMut()) -> nix::Result<Pid> {
+    extern "C" fn enter(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the pointer given to `clone` below; its target lives on the caller's stack, and the caller waits.
+        let child = unsafe { &mut *argument.cast::<&mut dyn FnMut()>() };
+        child();
+        exit(127)
+    }
+    let mut stack = Vec::<u128>::with_capacity(SPAWN_STACK / size_of::<u128>());
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let mut child = child;
+    // SAFETY: the stack outlives its use, for the caller continues when the child has left it; it grows down from its aligned end. The caller
+    // has one thread and no signal handlers, so nothing else touches the shared memory meanwhile.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr().add(stack.capacity()).cast();
+        libc::clone(enter, top, flags, (&raw mut child).cast())
+    };
+    Errno::result(pid).map(Pid::from_raw)
 }
 
 /// Takes the status of any child that has ended. None: there are children, but none has ended. `ECHILD`: there are no children.

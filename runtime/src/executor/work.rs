@@ -56,7 +56,7 @@ pub(super) fn attend(
 ) -> io::Result<()> {
     let children = announce_children()?;
     let forked = match ids {
-        Some(ids) => ids::enter(&ids, Known::InsideAndCaller, 0),
+        Some(ids) => ids::enter(&ids, Known::InsideAndCaller, 0, None),
         None => system::fork().map_err(io::Error::from),
     };
     let child = match forked {

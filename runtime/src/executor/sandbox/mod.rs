@@ -19,7 +19,8 @@ use super::ids::IdMap;
 use super::message::{self, Channel};
 use super::orders::{Credentials, Errand, FileOperation, Order, Report, SandboxPlan, Scratch};
 use super::{
-    Abort, Command, Commands, ExecutorError, Exit, Image, ImageCache, Instance, Stderr, helper,
+    Abort, Command, Commands, ExecutorError, Exit, Image, ImageCache, Instance, Limits, Stderr,
+    helper,
 };
 use async_trait::async_trait;
 use scratch::Arena;
@@ -56,8 +57,8 @@ pub struct SandboxOptions {
     pub network: bool,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// How many processes and threads it may have.
-    pub processes: u64,
+    /// What it may use, all of it together.
+    pub limits: Limits,
     /// The largest file that may be taken out, in bytes (also counting the holes of a sparse one).
     pub largest_pull: u64,
     /// Share the image with other sandboxes through an overlay, where the kernel can; else copy it each time.
@@ -71,7 +72,10 @@ impl SandboxOptions {
             scratch,
             network: false,
             grace: DEFAULT_GRACE,
-            processes: 1 << 14,
+            limits: Limits {
+                processes: Some(1 << 14),
+                ..Limits::default()
+            },
             largest_pull: 64 << 30,
             overlay: true,
         }
@@ -416,7 +420,7 @@ fn plan_of(options: &SandboxOptions) -> SandboxPlan {
             SandboxScratch::Memory(bytes) => Scratch::Memory(bytes),
         },
         overlay: options.overlay,
-        processes: options.processes,
+        limits: options.limits,
     }
 }
 
