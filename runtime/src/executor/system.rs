@@ -113,9 +113,9 @@ pub(super) fn exit(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Takes possession of a descriptor that a message has just brought.
+/// Takes possession of a descriptor that the kernel has just made for this process.
 pub(super) fn own(descriptor: RawFd) -> OwnedFd {
-    // SAFETY: the kernel made this descriptor for the receiver of the message; nobody else in the process knows its number.
+    // SAFETY: it came with a message or from a call, and nobody else in the process knows its number.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
@@ -179,6 +179,45 @@ pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> nix::Result<()> {
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: the structure lives for the call, which reads it only.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    Errno::result(result).map(drop)
+}
+
+/// The version of the kernel's Landlock from which on abstract sockets can be kept apart.
+const LANDLOCK_WITH_SCOPES: libc::c_long = 6;
+
+/// Whether the kernel can keep abstract sockets apart, see [`forget_abstract_sockets`].
+pub(super) fn can_forget_abstract_sockets() -> bool {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: a null pointer and no size ask for the version.
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<u8>(),
+            0usize,
+            VERSION,
+        )
+    };
+    version >= LANDLOCK_WITH_SCOPES
+}
+
+/// Cuts this process and those that it will start off from the abstract sockets of all others: these belong to a network namespace, which
+/// a sandbox may share with the host. Nothing else changes. The caller is root in its user namespace.
+pub(super) fn forget_abstract_sockets() -> nix::Result<()> {
+    // struct landlock_ruleset_attr: accesses to files and to the network that are handled (none), scopes.
+    const ABSTRACT_UNIX_SOCKET: u64 = 1;
+    let attributes: [u64; 3] = [0, 0, ABSTRACT_UNIX_SOCKET];
+    // SAFETY: the structure lives for the call, which reads it only.
+    let ruleset = Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+            0,
+        )
+    })?;
+    let ruleset = own(ruleset as RawFd);
+    // SAFETY: takes numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) };
     Errno::result(result).map(drop)
 }
 

@@ -1,14 +1,12 @@
 //! The directory for temporary files that a command on the host has for itself. It goes with the command, whoever owns what is in it.
 
 use super::ids::{self, IdMap, Known};
-use super::orders::Work;
 use super::system::{self, Fork};
-use super::{Abort, owner, work};
+use super::{owner, work};
 use nix::unistd::geteuid;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -85,9 +83,9 @@ pub(super) async fn sweep(parent: &Path) -> usize {
         .collect();
     let mut removed = 0;
     for name in abandoned {
-        match remove_abandoned(parent, &name).await {
+        match work::remove_directory(&parent.join(&name)).await {
             Ok(()) => removed += 1,
-            Err(words) => tracing::warn!("{}: {words}", parent.join(&name).display()),
+            Err(error) => tracing::warn!("{error}"),
         }
     }
     removed
@@ -97,18 +95,6 @@ pub(super) async fn sweep(parent: &Path) -> usize {
 fn owner_in(name: &OsString) -> Option<&str> {
     let (owner, random) = name.to_str()?.strip_prefix(PREFIX)?.split_once('-')?;
     (random.len() == 8).then_some(owner)
-}
-
-async fn remove_abandoned(parent: &Path, name: &OsString) -> Result<(), String> {
-    if fs::remove_dir_all(parent.join(name)).is_ok() {
-        return Ok(());
-    }
-    let ids = IdMap::of_this_process().map_err(|error| error.to_string())?;
-    let directory = File::open(parent).map_err(|error| error.to_string())?;
-    let remove = Work::Remove { name: name.clone() };
-    work::request(Some(ids), remove, &[directory.as_fd()], &Abort::new())
-        .await
-        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

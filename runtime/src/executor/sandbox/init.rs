@@ -66,6 +66,9 @@ fn furnish(
         )?;
         system::loopback_up(any.as_fd())?;
     }
+    if plan.network && system::can_forget_abstract_sockets() {
+        system::forget_abstract_sockets()?;
+    }
     if let Some(text) = &plan.resolv_conf {
         replace_resolv_conf(text)?;
     }
