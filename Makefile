@@ -33,8 +33,8 @@ bench: setup tasks ## measure this machine, and the reference beside it where th
 	tests/bench
 conformance: tasks ## the recorded behaviour of the reference, and whether ours agrees: make conformance VECTORS=DIR
 	@cargo run --quiet --package task-runtime-tests --bin conformance -- $(VECTORS)
-isolation: ## what a command or a sandbox must not leave behind or reach, promise by promise
-	cargo test --package task-runtime --lib executor
+isolation: ## what a command or a sandbox must not leave behind or reach, promise by promise, as user and as root
+	@.ci/isolation
 lint: ## formatting and warnings, in both workspaces and for both targets of the guests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use task_runtime::artifacts::StoreError;
 use task_runtime::component::{CacheError, EngineError, RegistryError};
+use task_runtime::executor::ExecutorError;
 use task_runtime::host::{CallError, CallErrorReason, DynamicDataError, PathPart, TaskConfigError};
 use task_runtime::worker::metadata::MetadataError;
 use task_sdk::artifacts::ArtifactError;
@@ -108,6 +109,17 @@ impl From<&task_sdk::model::Violation> for ViolatedRule {
             kind: violation.kind.to_owned(),
             message: violation.message.to_string(),
         }
+    }
+}
+
+impl From<ExecutorError> for CliError {
+    fn from(error: ExecutorError) -> Self {
+        let kind = match &error {
+            ExecutorError::Image(_) => "image",
+            ExecutorError::Unsupported(_) => "unsupported",
+            _ => "system",
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

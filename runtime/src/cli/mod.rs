@@ -6,10 +6,12 @@ mod compile;
 mod completion;
 mod configure;
 mod describe;
+mod doctor;
 mod documents;
 mod dynamic_data;
 mod environment;
 mod error;
+mod image;
 mod inspect;
 mod label;
 mod list;
@@ -55,7 +57,7 @@ Examples:
 
 Exit status:
   0  success; the answer is yes
-  1  the task failed; the answer is no; `artifact verify` found damage
+  1  the task failed; the answer is no; `artifact verify` or `image verify` found damage; `doctor` misses something
   2  error: arguments, data, unknown task, component, store
   3  aborted by a signal
 
@@ -106,6 +108,14 @@ enum Command {
     /// See the environments that tasks can run in
     #[command(subcommand)]
     Environment(environment::Command),
+    /// See the system images in the cache, check them, remove some
+    #[command(subcommand)]
+    Image(image::Command),
+    /// Try out what this machine can do, and tell how to get what is missing
+    #[command(
+        after_help = "Example:\n  task-runtime doctor\n\nExit status: 1 if a guarantee does not hold here."
+    )]
+    Doctor,
     /// See the work requests that were run here
     #[command(subcommand)]
     WorkRequest(work_request::Command),
@@ -162,6 +172,8 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Outcome {
         Command::Run(arguments) => run::run(arguments, places, output).await,
         Command::Artifact(command) => artifact::artifact(command, places, output).await,
         Command::Environment(command) => environment::environment(command, places, output).await,
+        Command::Image(command) => image::image(command, places, output).await,
+        Command::Doctor => doctor::doctor(places, output).await,
         Command::WorkRequest(command) => work_request::work_request(command, places, output).await,
         Command::Inspect(arguments) => inspect::inspect(&arguments, output),
         Command::Compile(arguments) => compile::compile(arguments, places, output),

@@ -2,7 +2,7 @@
 
 use super::message::Channel;
 use super::orders::{End, ErrorOutput, Launch, Order, Refusal, Report, Status, Step};
-use super::{Abort, Command, ExecutorError, Exit, Sink, Stderr};
+use super::{Abort, Command, ExecutorError, Exit, Limits, Sink, Stderr};
 use nix::errno::Errno;
 use std::ffi::OsString;
 use std::fs::File;
@@ -53,6 +53,7 @@ impl Plan {
             directory: command.directory.map(Into::into),
             environment,
             credentials: None,
+            limits: Limits::default(),
             stdin: command.stdin.is_some(),
             stdout: command.stdout.is_some(),
             stderr,
@@ -128,6 +129,13 @@ fn explain(refusal: Refusal, launch: &Launch) -> ExecutorError {
         (_, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN) => {
             return system("the system has no room for it");
         }
+        (Step::Temporary, _) => {
+            return ExecutorError::System(format!(
+                "cannot start {program}: it gets no directory for its temporary files: {}; check TMPDIR of this process and the disk",
+                error.desc()
+            ));
+        }
+        (Step::Limits, _) => return system("its limits cannot be set"),
         (Step::Pipes | Step::Process | Step::Streams | Step::Credentials, _) => {
             return system("it could not be prepared");
         }
@@ -317,7 +325,8 @@ fn judge(end: End, why: Option<Exit>, launch: &Launch) -> Result<Exit, ExecutorE
     }
     Ok(match (why, end.status) {
         (Some(why), _) if end.terminated => why,
-        (_, Status::Signalled(_)) if end.out_of_memory => Exit::OutOfMemory,
+        // Also when it was a child that was killed, and the command failed for that.
+        (_, status) if end.out_of_memory && status != Status::Exited(0) => Exit::OutOfMemory,
         (_, Status::Signalled(signal)) => Exit::Signalled(signal),
         (_, Status::Exited(status)) => Exit::Exited(status),
         (_, Status::Unkillable) => unreachable!("answered above"),

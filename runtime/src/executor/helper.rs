@@ -4,10 +4,11 @@
 //! for each command. Every supervisor holds a socket to the runtime: when the runtime ends, even by `kill -9`, the sockets close and
 //! everything that was started for it is killed.
 
-use super::cgroup::{self, Cgroup};
-use super::orders::{Errand, Launch, Status};
+use super::cgroup::{self, Cgroup, OomKills};
+use super::orders::{Errand, Launch, Refusal, Report, Status, Step};
 use super::supervise::{Territory, Watch, announce_children, kill_children};
 use super::system::{self, Fork};
+use super::temporary::{TMPDIR, Temporary};
 use super::{ExecutorError, message, sandbox, supervise, work};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -18,6 +19,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -205,33 +207,68 @@ impl Supervisors {
 fn run(errand: Errand, mut descriptors: Vec<OwnedFd>) -> io::Result<()> {
     let control = descriptors.remove(0);
     match errand {
-        Errand::Supervise { launch, cgroup } => supervise_on_host(&launch, cgroup, control),
+        Errand::Supervise {
+            launch,
+            cgroup,
+            temporary,
+            ids,
+        } => {
+            let temporary = temporary.map(|parent| Temporary::new(Path::new(&parent), ids));
+            supervise_on_host(launch, cgroup, temporary, control)
+        }
         Errand::Work { ids, work } => work::attend(ids, &work, &control, descriptors),
         Errand::Sandbox { ids, plan } => sandbox::keep(&ids, &plan, &control, descriptors),
     }
 }
 
-fn supervise_on_host(launch: &Launch, cgroup: bool, control: OwnedFd) -> io::Result<()> {
+fn supervise_on_host(
+    mut launch: Launch,
+    cgroup: bool,
+    temporary: Option<io::Result<Temporary>>,
+    control: OwnedFd,
+) -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true)?;
+    let temporary = match temporary.transpose() {
+        Ok(made) => made,
+        Err(error) => {
+            let refusal = Refusal {
+                step: Step::Temporary,
+                errno: error.raw_os_error().unwrap_or_default(),
+            };
+            return message::send(control.as_fd(), &Report::Refused { id: 0, refusal }, &[]);
+        }
+    };
+    if let Some(temporary) = &temporary {
+        launch.environment.retain(|(name, _)| name != TMPDIR);
+        let path = temporary.path().as_os_str().to_owned();
+        launch.environment.push((TMPDIR.into(), path));
+    }
+    let cgroup = cgroup.then(|| Cgroup::new(&launch.limits));
     let territory = Host {
-        cgroup: cgroup.then(Cgroup::new).and_then(Result::ok),
+        cgroup: cgroup.and_then(Result::ok),
+        temporary,
     };
     let watch = Watch {
         control: control.as_fd(),
         children: announce_children()?,
         territory: &territory,
     };
-    watch.command(0, launch).map(drop)
+    watch.command(0, &launch).map(drop)
 }
 
 /// The host: a command's descendants all stay beneath its supervisor, which is their subreaper.
 struct Host {
     cgroup: Option<Cgroup>,
+    temporary: Option<Temporary>,
 }
 
 impl Territory for Host {
-    fn cgroup(&self) -> Option<BorrowedFd<'_>> {
-        self.cgroup.as_ref().map(Cgroup::directory)
+    fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
+    }
+
+    fn limits_memory(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(Cgroup::limits_memory)
     }
 
     fn kill_all(&self) {
@@ -242,6 +279,13 @@ impl Territory for Host {
     }
 
     fn out_of_memory(&self) -> bool {
-        self.cgroup.as_ref().is_some_and(Cgroup::out_of_memory)
+        let kills = self.cgroup.as_ref().and_then(Cgroup::oom_kills);
+        kills.is_some_and(OomKills::any_new)
+    }
+
+    fn clear_away(&self) {
+        let removed = self.temporary.as_ref().map(Temporary::remove);
+        // What is left is left to the sweep at the next start.
+        let _ = removed.unwrap_or(Ok(()));
     }
 }

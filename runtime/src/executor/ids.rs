@@ -9,6 +9,7 @@ use nix::unistd::{Gid, Group, Pid, Uid, User, getegid, geteuid, pipe2, setgroups
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::process::{Child, Command, Stdio};
 
 /// How many ids a sandbox has: 0 to 65535, as Debian uses them.
@@ -116,11 +117,16 @@ impl IdMap {
     }
 }
 
-/// Forks into a new user namespace and further ones (`flags`). The child is still the caller, and nobody inside, until it calls
+/// Forks into a new user namespace and further ones (`flags`) and, if given, a cgroup. The child is still the caller, and nobody inside, until it calls
 /// [`become_root`]. Single-threaded callers only.
-pub(super) fn enter(map: &IdMap, known: Known, flags: i32) -> io::Result<Fork> {
+pub(super) fn enter(
+    map: &IdMap,
+    known: Known,
+    flags: i32,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Fork> {
     let (go, say_go) = pipe2(OFlag::O_CLOEXEC)?;
-    match system::fork_into(libc::CLONE_NEWUSER | flags, None)? {
+    match system::fork_into(libc::CLONE_NEWUSER | flags, cgroup)? {
         Fork::Parent(child) => {
             drop(go);
             if let Err(error) = map.write(child, known) {

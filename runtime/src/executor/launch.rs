@@ -1,6 +1,8 @@
 //! Starting a command from a single-threaded process: pipes, a fork, a session of its own, exec.
 
+use super::cgroup::Cgroup;
 use super::orders::{Credentials, ErrorOutput, Launch, Refusal, Step};
+use super::supervise::Territory;
 use super::system::{self, Fork};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -10,7 +12,7 @@ use nix::unistd::{Gid, Pid, Uid, execve, getpid, getppid, pipe2, setgroups, sets
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -25,8 +27,8 @@ pub(super) struct Started {
     pub(super) pipes: Vec<OwnedFd>,
 }
 
-/// Starts a command, if given in a cgroup. Returns when the program itself runs, or with the reason why it cannot.
-pub(super) fn start(launch: &Launch, cgroup: Option<BorrowedFd<'_>>) -> Result<Started, Refusal> {
+/// Starts a command in its territory. Returns when the program itself runs, or with the reason why it cannot.
+pub(super) fn start(launch: &Launch, territory: &dyn Territory) -> Result<Started, Refusal> {
     let at = |step| move |errno| Refusal { step, errno };
     let programs = candidates(launch);
     let arguments = strings(launch.arguments.iter().cloned());
@@ -39,41 +41,45 @@ pub(super) fn start(launch: &Launch, cgroup: Option<BorrowedFd<'_>>) -> Result<S
     let (streams, pipes) = Streams::new(launch).map_err(|e| at(Step::Pipes)(e as i32))?;
     let (failure, tell_failure) = pipe2(OFlag::O_CLOEXEC).map_err(|e| at(Step::Pipes)(e as i32))?;
     let parent = getpid();
-    match fork_into_cgroup(cgroup).map_err(|e| at(Step::Process)(e as i32))? {
-        Fork::Parent(child) => {
-            drop((tell_failure, streams));
-            match read_failure(failure) {
-                None => Ok(Started { child, pipes }),
-                Some(refusal) => {
-                    let _ = system::wait_for(child);
-                    Err(refusal)
-                }
-            }
-        }
-        Fork::Child => {
-            let Err(refusal) = become_command(
-                launch,
-                parent,
-                streams,
-                |path| execve(path, &arguments, &environment),
-                &programs,
-            );
-            let _ = File::from(tell_failure)
-                .write_all(&postcard::to_allocvec(&refusal).unwrap_or_default());
-            system::exit(127);
+    let mut child = || {
+        let Err(refusal) = become_command(
+            launch,
+            parent,
+            territory,
+            &streams,
+            |path| execve(path, &arguments, &environment),
+            &programs,
+        );
+        let words = postcard::to_allocvec(&refusal).unwrap_or_default();
+        let _ = nix::unistd::write(&tell_failure, &words);
+    };
+    let cgroup = territory.cgroup().and_then(Cgroup::directory);
+    let child = born(cgroup, &mut child).map_err(|e| at(Step::Process)(e as i32))?;
+    drop((tell_failure, streams));
+    match read_failure(failure) {
+        None => Ok(Started { child, pipes }),
+        Some(refusal) => {
+            let _ = system::wait_for(child);
+            Err(refusal)
         }
     }
 }
 
-/// Forks into a cgroup, or just forks if the kernel does not let this process move others there.
-fn fork_into_cgroup(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Fork> {
+/// Starts the child, in the cgroup if there is one and the kernel lets this process put others there.
+fn born(cgroup: Option<BorrowedFd<'_>>, child: &mut dyn FnMut()) -> nix::Result<Pid> {
+    if cgroup.is_none() {
+        return system::spawn(child);
+    }
     match system::fork_into(0, cgroup) {
-        Err(Errno::EACCES | Errno::EPERM | Errno::EOPNOTSUPP | Errno::EBUSY | Errno::ENOSYS)
-            if cgroup.is_some() =>
-        {
-            system::fork()
+        Ok(Fork::Parent(child)) => Ok(child),
+        Ok(Fork::Child) => {
+            child();
+            system::exit(127)
         }
-        forked => forked,
+        Err(Errno::EACCES | Errno::EPERM | Errno::EOPNOTSUPP | Errno::EBUSY | Errno::ENOSYS) => {
+            system::spawn(child)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -81,7 +87,8 @@ fn fork_into_cgroup(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Fork> {
 fn become_command(
     launch: &Launch,
     parent: Pid,
-    streams: Streams,
+    territory: &dyn Territory,
+    streams: &Streams,
     execute: impl Fn(&CString) -> nix::Result<Infallible>,
     programs: &[CString],
 ) -> Result<Infallible, Refusal> {
@@ -91,8 +98,14 @@ fn become_command(
             errno: error as i32,
         }
     };
+    if let Some(cgroup) = territory.cgroup() {
+        let error = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
+        cgroup.join().map_err(error).map_err(at(Step::Limits))?;
+    }
     setsid().map_err(at(Step::Process))?;
     streams.take().map_err(at(Step::Streams))?;
+    let limited = launch.limits.apply(territory.limits_memory());
+    limited.map_err(at(Step::Limits))?;
     if let Some(credentials) = &launch.credentials {
         assume(credentials).map_err(at(Step::Credentials))?;
     }
@@ -205,7 +218,7 @@ impl Streams {
     }
 
     /// Makes them the standard streams of this process, and nothing else survives exec.
-    fn take(self) -> nix::Result<()> {
+    fn take(&self) -> nix::Result<()> {
         system::become_stream(self.stdin.as_fd(), 0)?;
         system::become_stream(self.stdout.as_fd(), 1)?;
         system::become_stream(self.stderr.as_fd(), 2)?;

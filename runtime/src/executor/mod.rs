@@ -12,17 +12,23 @@ mod helper;
 mod host;
 mod ids;
 mod images;
+mod incus;
 mod instance;
 mod launch;
+mod limits;
 mod message;
 mod orders;
+mod owner;
 mod probe;
 mod sandbox;
 mod supervise;
 mod system;
+mod temporary;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod unpack;
+mod user;
 mod work;
 
 pub use availability::{IncusInfoError, availability};
@@ -34,6 +40,9 @@ pub use images::{
     CachedImage, DEFAULT_KEPT, DEFAULT_UNPACKED_SIZE, Image, ImageCache, ImageDigest, ImageFile,
     Recoding,
 };
+pub use incus::{INCUS_PROFILE, Incus, IncusImage, IncusImageKind, IncusInstance};
 pub use instance::Instance;
+pub use limits::Limits;
 pub use probe::{Capabilities, Guarantee, Tool, probe};
 pub use sandbox::{Sandbox, SandboxOptions, SandboxScratch, sweep};
+pub use work::remove_directory;

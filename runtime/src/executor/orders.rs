@@ -1,7 +1,7 @@
 //! What the runtime and its helper processes say to each other.
 
-use super::ExecutorError;
 use super::ids::IdMap;
+use super::{ExecutorError, Limits};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 
@@ -14,6 +14,10 @@ pub(super) enum Errand {
         launch: Launch,
         /// Put it into a cgroup of its own if the machine has them.
         cgroup: bool,
+        /// Where it gets a directory for its temporary files, which becomes its `TMPDIR`.
+        temporary: Option<OsString>,
+        /// The ids of those who may own what is in there besides the caller.
+        ids: Option<IdMap>,
     },
     /// Do something with files for which the ids of sandboxes are needed. The answer is [`Report::Done`].
     Work {
@@ -37,8 +41,8 @@ pub(super) struct SandboxPlan {
     pub(super) scratch: Scratch,
     /// Try an overlay first, else copy the image at once.
     pub(super) overlay: bool,
-    /// How many processes it may have.
-    pub(super) processes: u64,
+    /// What it may use, all of it together.
+    pub(super) limits: Limits,
 }
 
 /// Where a sandbox keeps what it changes.
@@ -98,6 +102,8 @@ pub(super) struct Launch {
     pub(super) environment: Vec<(OsString, OsString)>,
     /// As whom to run; none is as the starter.
     pub(super) credentials: Option<Credentials>,
+    /// What it may use.
+    pub(super) limits: Limits,
     /// Whether the command's standard input comes from a pipe, else it is empty.
     pub(super) stdin: bool,
     /// Whether its standard output goes into a pipe, else nowhere.
@@ -214,8 +220,10 @@ pub(super) struct Refusal {
 /// The steps of starting a command, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Step {
+    Temporary,
     Pipes,
     Process,
+    Limits,
     Streams,
     Credentials,
     Directory,

@@ -4,8 +4,9 @@ use super::cgroup::Cgroup;
 use super::ids::IdMap;
 use super::orders::Work;
 use super::sandbox::{Sandbox, SandboxOptions, SandboxScratch, open_path};
-use super::{Abort, ExecutorError, Instance, work};
+use super::{Abort, ExecutorError, Instance, Limits, cgroup, system, work};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -19,17 +20,26 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// What schedulers learn of it, as a part of worker metadata: `{"executor:guarantees": ["host-commands", …]}`, the promises that hold.
+    pub fn metadata(&self) -> Map<String, Value> {
+        let held = self.guarantees.iter().filter(|it| it.holds());
+        let names: Vec<Value> = held.map(|it| it.name.into()).collect();
+        Map::from_iter([("executor:guarantees".to_owned(), names.into())])
+    }
+
     /// Whether sandboxes can be started here.
     pub fn sandboxes(&self) -> bool {
         self.guarantees
             .iter()
-            .any(|guarantee| guarantee.promise == SANDBOXES && guarantee.holds())
+            .any(|guarantee| guarantee.name == SANDBOXES.0 && guarantee.holds())
     }
 }
 
 /// A promise, and whether it holds on this machine.
 #[derive(Debug, Clone, Serialize)]
 pub struct Guarantee {
+    /// A word for it, for programs.
+    pub name: &'static str,
     /// What is promised.
     pub promise: &'static str,
     /// Why it does not hold, and what to do about it; none if it holds.
@@ -42,8 +52,9 @@ impl Guarantee {
         self.missing.is_none()
     }
 
-    fn of<T>(promise: &'static str, tried: &Result<T, String>) -> Self {
+    fn of<T>((name, promise): Promise, tried: &Result<T, String>) -> Self {
         Self {
+            name,
             promise,
             missing: tried.as_ref().err().cloned(),
         }
@@ -61,11 +72,27 @@ pub struct Tool {
     pub path: Option<PathBuf>,
 }
 
-const HOST_COMMANDS: &str = "a command on the host leaves no process behind";
-const FORK_BOMBS: &str = "a fork bomb on the host is ended at once";
-const SUB_IDS: &str = "sandboxes have users and groups of their own";
-const SANDBOXES: &str = "sandboxes can be started";
-const OVERLAYS: &str = "sandboxes share their image instead of copying it";
+type Promise = (&'static str, &'static str);
+
+const HOST_COMMANDS: Promise = (
+    "host-commands",
+    "a command on the host leaves no process behind",
+);
+const FORK_BOMBS: Promise = ("fork-bombs", "a fork bomb on the host is ended at once");
+const LIMITS: Promise = (
+    "limits",
+    "memory, processes and processors are limited for a command as a whole",
+);
+const SUB_IDS: Promise = ("sub-ids", "sandboxes have users and groups of their own");
+const SANDBOXES: Promise = ("sandboxes", "sandboxes can be started");
+const OVERLAYS: Promise = (
+    "overlays",
+    "sandboxes share their image instead of copying it",
+);
+const SOCKETS: Promise = (
+    "abstract-sockets",
+    "a sandbox with network does not reach the host's abstract sockets",
+);
 
 const TOOLS: [(&str, &str); 12] = [
     ("sbuild", "sbuild"),
@@ -102,9 +129,11 @@ pub async fn probe(scratch: &Path) -> Capabilities {
     let guarantees = vec![
         Guarantee::of(HOST_COMMANDS, &children_are_listed()),
         Guarantee::of(FORK_BOMBS, &try_cgroup()),
+        Guarantee::of(LIMITS, &try_limits()),
         Guarantee::of(SUB_IDS, &ids),
         Guarantee::of(SANDBOXES, &sandbox),
         Guarantee::of(OVERLAYS, &overlay),
+        Guarantee::of(SOCKETS, &sockets()),
     ];
     let tools = TOOLS.map(|(name, package)| Tool {
         name,
@@ -150,9 +179,34 @@ async fn try_sandbox(
 }
 
 fn try_cgroup() -> Result<(), String> {
-    Cgroup::new().map(drop).map_err(|error| {
+    Cgroup::new(&Limits::default()).map(drop).map_err(|error| {
         format!("no cgroup can be made ({error}); mount cgroup version 2 and delegate one to the worker, with systemd by Delegate=yes in its service")
     })
+}
+
+fn try_limits() -> Result<(), String> {
+    const HOW: &str = "delegate these controllers to the worker: with systemd by Delegate=yes and DelegateSubgroup=worker in its service, else by running as root";
+    let found = cgroup::controllers()
+        .map_err(|error| format!("there are no cgroups for limits ({error}); {HOW}"))?;
+    let wanted = ["memory", "pids", "cpu"];
+    let missing: Vec<_> = wanted
+        .into_iter()
+        .filter(|it| !found.contains(it))
+        .collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "cgroups without {}: limits of this kind hold for each process by itself, if at all; {HOW}",
+            missing.join(", ")
+        )),
+    }
+}
+
+fn sockets() -> Result<(), String> {
+    match system::can_forget_abstract_sockets() {
+        true => Ok(()),
+        false => Err("the kernel's Landlock cannot keep abstract sockets apart; use Linux 6.12 or newer with landlock among its security modules (lsm=)".to_owned()),
+    }
 }
 
 fn children_are_listed() -> Result<(), String> {
@@ -183,7 +237,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let found = probe(&directory.path().join("scratch")).await;
         eprintln!("{found:#?}");
-        assert_eq!(found.guarantees.len(), 5);
+        assert_eq!(found.guarantees.len(), 7);
         for guarantee in &found.guarantees {
             assert!(
                 guarantee

@@ -1,5 +1,6 @@
 //! Watching one command from its start until nothing of it is left: signals and orders are waited for, nothing is polled.
 
+use super::cgroup::Cgroup;
 use super::launch;
 use super::orders::{End, Launch, Order, Report, Status};
 use super::{message, system};
@@ -17,14 +18,20 @@ const KILL_TAKES: Duration = Duration::from_secs(10);
 
 /// The processes among which a command runs: how it gets in, and how everything it left is killed.
 pub(super) trait Territory {
-    /// The cgroup in which the command starts.
-    fn cgroup(&self) -> Option<BorrowedFd<'_>>;
+    /// The cgroup that the command has to be put into.
+    fn cgroup(&self) -> Option<&Cgroup>;
+
+    /// Whether a cgroup limits the memory of the command.
+    fn limits_memory(&self) -> bool;
 
     /// Sends SIGKILL to everything that is still alive, as far as it can be seen at this moment.
     fn kill_all(&self);
 
     /// Whether the kernel has killed something for want of memory.
     fn out_of_memory(&self) -> bool;
+
+    /// Removes what the command left on disk, when nothing of it runs any more.
+    fn clear_away(&self) {}
 }
 
 /// The ends of the watcher that stay the same from command to command.
@@ -67,9 +74,10 @@ enum Event {
 impl Watch<'_> {
     /// Runs one command to its end and clears up after it, reporting to the runtime. False when the runtime is gone.
     pub(super) fn command(&self, id: u64, launch: &Launch) -> io::Result<bool> {
-        let started = match launch::start(launch, self.territory.cgroup()) {
+        let started = match launch::start(launch, self.territory) {
             Ok(started) => started,
             Err(refusal) => {
+                self.territory.clear_away();
                 self.report(&Report::Refused { id, refusal }, &[])?;
                 return Ok(true);
             }
@@ -89,6 +97,7 @@ impl Watch<'_> {
         let accompanied = self.follow(&mut running).unwrap_or(false);
         let _ = killpg(running.child, Signal::SIGKILL);
         let survivors = self.clear(&mut running).unwrap_or(true);
+        self.territory.clear_away();
         let end = End {
             status: running.status.unwrap_or(Status::Unkillable),
             terminated: running.terminated,

@@ -19,6 +19,9 @@ pub(super) enum Fork {
 /// Start the new process in the cgroup of `clone_args.cgroup` (`linux/sched.h`).
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// Bytes of stack for what happens between [`spawn`] and the execution of a program.
+const SPAWN_STACK: usize = 1 << 18;
+
 /// Forks. To be called by the helper and its children only, which have one thread.
 pub(super) fn fork() -> nix::Result<Fork> {
     // SAFETY: the caller has a single thread, so the child inherits no lock that another thread holds.
@@ -52,6 +55,27 @@ pub(super) fn fork_into(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> nix::Resu
         0 => Ok(Fork::Child),
         pid => Ok(Fork::Parent(Pid::from_raw(pid as i32))),
     }
+}
+
+/// Runs `child`, which is to execute a program, in a new process that shares this one's memory until it executes a program or ends; this one stands still until then. It
+/// is what `posix_spawn` does: no page table is copied, however large this program is. Single-threaded callers only.
+pub(super) fn spawn(child: &mut dyn FnMut()) -> nix::Result<Pid> {
+    extern "C" fn enter(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: the pointer given to `clone` below; its target lives on the caller's stack, and the caller waits.
+        let child = unsafe { &mut *argument.cast::<&mut dyn FnMut()>() };
+        child();
+        exit(127)
+    }
+    let mut stack = Vec::<u128>::with_capacity(SPAWN_STACK / size_of::<u128>());
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let mut child = child;
+    // SAFETY: the stack outlives its use, for the caller continues when the child has left it; it grows down from its aligned end. The caller
+    // has one thread and no signal handlers, so nothing else touches the shared memory meanwhile.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr().add(stack.capacity()).cast();
+        libc::clone(enter, top, flags, (&raw mut child).cast())
+    };
+    Errno::result(pid).map(Pid::from_raw)
 }
 
 /// Takes the status of any child that has ended. None: there are children, but none has ended. `ECHILD`: there are no children.
@@ -89,9 +113,9 @@ pub(super) fn exit(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Takes possession of a descriptor that a message has just brought.
+/// Takes possession of a descriptor that the kernel has just made for this process.
 pub(super) fn own(descriptor: RawFd) -> OwnedFd {
-    // SAFETY: the kernel made this descriptor for the receiver of the message; nobody else in the process knows its number.
+    // SAFETY: it came with a message or from a call, and nobody else in the process knows its number.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }
 
@@ -155,6 +179,45 @@ pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> nix::Result<()> {
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: the structure lives for the call, which reads it only.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    Errno::result(result).map(drop)
+}
+
+/// The version of the kernel's Landlock from which on abstract sockets can be kept apart.
+const LANDLOCK_WITH_SCOPES: libc::c_long = 6;
+
+/// Whether the kernel can keep abstract sockets apart, see [`forget_abstract_sockets`].
+pub(super) fn can_forget_abstract_sockets() -> bool {
+    const VERSION: libc::c_uint = 1;
+    // SAFETY: a null pointer and no size ask for the version.
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<u8>(),
+            0usize,
+            VERSION,
+        )
+    };
+    version >= LANDLOCK_WITH_SCOPES
+}
+
+/// Cuts this process and those that it will start off from the abstract sockets of all others: these belong to a network namespace, which
+/// a sandbox may share with the host. Nothing else changes. The caller is root in its user namespace.
+pub(super) fn forget_abstract_sockets() -> nix::Result<()> {
+    // struct landlock_ruleset_attr: accesses to files and to the network that are handled (none), scopes.
+    const ABSTRACT_UNIX_SOCKET: u64 = 1;
+    let attributes: [u64; 3] = [0, 0, ABSTRACT_UNIX_SOCKET];
+    // SAFETY: the structure lives for the call, which reads it only.
+    let ruleset = Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+            0,
+        )
+    })?;
+    let ruleset = own(ruleset as RawFd);
+    // SAFETY: takes numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) };
     Errno::result(result).map(drop)
 }
 

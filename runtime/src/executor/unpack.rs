@@ -6,17 +6,21 @@ use super::ids::IDS;
 use super::orders::Failure;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
-use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
+use nix::sys::stat::{Mode, UtimensatFlags, umask, utimensat};
 use nix::sys::time::TimeSpec;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown, lchown, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, fchown, lchown, symlink,
+};
 use std::path::{Path, PathBuf};
 use tar::{Archive, Entry, EntryType};
 
 const BUFFER: usize = 1 << 18;
+/// Whoever unpacks is root, in a user namespace: what it makes is root's already.
+const UNPACKER: (u32, u32) = (0, 0);
 /// A tar archive ends with two blocks of zeros.
 const END_OF_ARCHIVE: u64 = 1024;
 
@@ -84,6 +88,14 @@ impl Read for Xz {
 
 /// Unpacks an archive into the current directory.
 pub(super) fn unpack(source: impl Read, rules: Rules) -> Result<(), Failure> {
+    // Files get the modes that the archive names.
+    let mask = umask(Mode::empty());
+    let unpacked = unpack_entries(source, rules);
+    umask(mask);
+    unpacked
+}
+
+fn unpack_entries(source: impl Read, rules: Rules) -> Result<(), Failure> {
     let mut source = Watched {
         source,
         left: rules.size,
@@ -184,7 +196,9 @@ impl Place<'_> {
                 let target = link_target(entry)?;
                 self.anew(|| symlink(OsStr::from_bytes(&target), path))
                     .map_err(failed)?;
-                lchown(path, owner, group).map_err(failed)?;
+                if (uid, gid) != UNPACKER {
+                    lchown(path, owner, group).map_err(failed)?;
+                }
                 set_time(path, time).map_err(failed)
             }
             EntryType::Link => {
@@ -206,19 +220,24 @@ impl Place<'_> {
                 fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                // Right from the start where that can be: of a small file, each further call costs as much as writing it.
                 let mut file = self
                     .anew(|| {
                         OpenOptions::new()
                             .write(true)
                             .create_new(true)
-                            .mode(0o600)
+                            .mode(mode & 0o777)
                             .open(path)
                     })
                     .map_err(failed)?;
                 self.copy(entry, &mut file, buffer)?;
-                fchown(&file, owner, group).map_err(failed)?;
-                file.set_permissions(Permissions::from_mode(mode))
-                    .map_err(failed)?;
+                if (uid, gid) != UNPACKER {
+                    fchown(&file, owner, group).map_err(failed)?;
+                }
+                if mode & !0o777 != 0 {
+                    file.set_permissions(Permissions::from_mode(mode))
+                        .map_err(failed)?;
+                }
                 set_open_time(&file, time).map_err(failed)
             }
             // Devices cannot be made in a user namespace, and no sandbox needs the image's.
@@ -252,7 +271,10 @@ impl Place<'_> {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if let Some(parent) = self.path.parent() {
-                    fs::create_dir_all(parent)?;
+                    DirBuilder::new()
+                        .recursive(true)
+                        .mode(0o755)
+                        .create(parent)?;
                 }
                 make()
             }
@@ -265,7 +287,7 @@ impl Place<'_> {
         if fs::symlink_metadata(self.path).is_ok_and(exists) {
             return Ok(());
         }
-        self.anew(|| fs::create_dir(self.path))
+        self.anew(|| DirBuilder::new().mode(0o700).create(self.path))
     }
 }
 

@@ -16,6 +16,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::Path;
 
 /// Has work done and waits for it. After an abort it is killed: what it was making is left half-made.
 pub(super) async fn request(
@@ -47,6 +48,30 @@ pub(super) async fn request(
     }
 }
 
+/// Removes a directory with everything in it, also what users of sub-ids own.
+pub async fn remove_directory(path: &Path) -> Result<(), ExecutorError> {
+    let Err(error) = fs::remove_dir_all(path) else {
+        return Ok(());
+    };
+    let failed = |error: &dyn std::fmt::Display| {
+        ExecutorError::System(format!(
+            "{} cannot be removed: {error}; remove it by hand, as root",
+            path.display()
+        ))
+    };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(failed(&error));
+    };
+    let Ok(ids) = IdMap::of_this_process() else {
+        return Err(failed(&error));
+    };
+    let parent = File::open(parent).map_err(|error| failed(&error))?;
+    let remove = Work::Remove { name: name.into() };
+    request(Some(ids), remove, &[parent.as_fd()], &Abort::new())
+        .await
+        .map_err(|error| failed(&error))
+}
+
 /// The helper's side: does the work in a child, which is killed when the runtime loses interest.
 pub(super) fn attend(
     ids: Option<IdMap>,
@@ -56,7 +81,7 @@ pub(super) fn attend(
 ) -> io::Result<()> {
     let children = announce_children()?;
     let forked = match ids {
-        Some(ids) => ids::enter(&ids, Known::InsideAndCaller, 0),
+        Some(ids) => ids::enter(&ids, Known::InsideAndCaller, 0, None),
         None => system::fork().map_err(io::Error::from),
     };
     let child = match forked {

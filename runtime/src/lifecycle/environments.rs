@@ -2,7 +2,8 @@
 
 use crate::artifacts::{Artifact, ArtifactId, ArtifactStore};
 use crate::executor::{
-    Abort, ExecutorError, ImageCache, ImageFile, Instance, Recoding, Sandbox, SandboxOptions,
+    Abort, ExecutorError, HostCommands, INCUS_PROFILE, Image, ImageCache, ImageFile, Incus,
+    IncusImage, IncusImageKind, IncusInstance, Instance, Recoding, Sandbox, SandboxOptions,
     SandboxScratch, sweep,
 };
 use crate::host::bindings::debusine::task::executor::Backend;
@@ -18,8 +19,9 @@ pub struct LocalEnvironments {
     store: Arc<dyn ArtifactStore>,
     cache: ImageCache,
     scratch: PathBuf,
+    incus: Incus,
     /// Images in use: as long as they are held, the cache keeps them.
-    images: Mutex<HashMap<ArtifactId, Arc<crate::executor::Image>>>,
+    images: Mutex<HashMap<ArtifactId, Image>>,
 }
 
 impl LocalEnvironments {
@@ -27,17 +29,14 @@ impl LocalEnvironments {
     pub fn new(store: Arc<dyn ArtifactStore>, directory: &Path) -> Self {
         Self {
             store,
-            cache: ImageCache::new(directory.join("system-images")),
-            scratch: directory.join("sandboxes"),
+            cache: image_cache(directory),
+            scratch: sandbox_scratch(directory),
+            incus: Incus::new(HostCommands::new()),
             images: Mutex::default(),
         }
     }
 
-    async fn image(
-        &self,
-        artifact: &Artifact,
-        abort: &Abort,
-    ) -> Result<Arc<crate::executor::Image>, ExecutorError> {
+    async fn image(&self, artifact: &Artifact, abort: &Abort) -> Result<Image, ExecutorError> {
         let file = image_file(artifact)?;
         let wanted = ImageFile {
             name: file.path.clone(),
@@ -52,7 +51,47 @@ impl LocalEnvironments {
                 .await
                 .map_err(|error| ExecutorError::Image(error.to_string()))
         };
-        Ok(Arc::new(self.cache.ensure(&wanted, fetch, abort).await?))
+        self.cache.ensure(&wanted, fetch, abort).await
+    }
+
+    /// Tools that take a tarball (sbuild, autopkgtest) unpack it each time: a plain one takes them a second instead of fifteen.
+    async fn for_unshare(
+        &self,
+        artifact: &Artifact,
+        image: &Image,
+        abort: &Abort,
+    ) -> Result<VirtServer, ExecutorError> {
+        let tarball = self.cache.recode(image, Recoding::Tar, abort).await?;
+        let name = tarball.display().to_string();
+        let arguments = [
+            "--arch",
+            text(artifact, "architecture"),
+            "--release",
+            text(artifact, "codename"),
+            "--tarball",
+            &name,
+        ];
+        Ok(VirtServer::new("unshare", &arguments, &name))
+    }
+
+    async fn for_incus(
+        &self,
+        backend: Backend,
+        artifact: &Artifact,
+        image: &Image,
+        abort: &Abort,
+    ) -> Result<VirtServer, ExecutorError> {
+        let described = incus_image(backend, artifact, image);
+        self.incus
+            .import(&described, &image.file(), &self.scratch, abort)
+            .await?;
+        let alias = described.alias.as_str();
+        let machine: &[&str] = match backend {
+            Backend::IncusVm => &["--vm"],
+            _ => &[],
+        };
+        let arguments = [machine, &[alias, "--", "--profile", INCUS_PROFILE]].concat();
+        Ok(VirtServer::new("incus", &arguments, alias))
     }
 }
 
@@ -69,26 +108,24 @@ impl Executors for LocalEnvironments {
                 ExecutorError::Image(format!("environment {environment}: {error}"))
             })?;
         check_image(backend, &artifact)?;
-        if backend != Backend::Unshare {
-            return Err(ExecutorError::Unsupported(
-                "this worker has no backend but unshare: set `backend` to unshare or auto"
-                    .to_owned(),
-            ));
-        }
         let image = self.image(&artifact, abort).await?;
-        // Tools that take a tarball (sbuild, autopkgtest) unpack it each time: a plain one takes them a second instead of fifteen.
-        let tarball = self.cache.recode(&image, Recoding::Tar, abort).await?;
-        let name = tarball.display().to_string();
+        let server = match backend {
+            Backend::Unshare => self.for_unshare(&artifact, &image, abort).await?,
+            Backend::IncusLxc | Backend::IncusVm => {
+                self.for_incus(backend, &artifact, &image, abort).await?
+            }
+            Backend::Qemu => for_qemu(&artifact, &image),
+        };
         self.images
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(environment, image);
         Ok(PreparedImage {
             backend,
-            virt_server: "unshare".to_owned(),
-            virt_server_arguments: unshare_arguments(&artifact, &name),
             artifact,
-            name,
+            name: server.image,
+            virt_server: server.name,
+            virt_server_arguments: server.arguments,
         })
     }
 
@@ -97,10 +134,21 @@ impl Executors for LocalEnvironments {
         image: &PreparedImage,
         abort: &Abort,
     ) -> Result<Arc<dyn Instance>, ExecutorError> {
+        match image.backend {
+            Backend::Unshare => {}
+            Backend::IncusLxc | Backend::IncusVm => {
+                self.incus.sweep(abort).await?;
+                let instance = IncusInstance::launch(&self.incus, &image.name, abort).await?;
+                return Ok(Arc::new(instance));
+            }
+            Backend::Qemu => {
+                return Err(ExecutorError::Unsupported(
+                    "the backend qemu has no instances, autopkgtest starts its machines itself; set `backend` to unshare, incus-lxc or incus-vm"
+                        .to_owned(),
+                ));
+            }
+        }
         let image = self.image(&image.artifact, abort).await?;
-        let image = Arc::into_inner(image).ok_or_else(|| {
-            ExecutorError::System("the image is in use elsewhere in this run".to_owned())
-        })?;
         sweep(&self.scratch).await?;
         let mut options = SandboxOptions::new(SandboxScratch::Disk(self.scratch.clone()));
         options.network = true;
@@ -109,17 +157,90 @@ impl Executors for LocalEnvironments {
     }
 }
 
-/// Arguments of autopkgtest's unshare server.
-fn unshare_arguments(artifact: &Artifact, tarball: &str) -> Vec<String> {
-    let text = |key: &str| artifact.data[key].as_str().unwrap_or_default();
-    [
-        "--arch",
-        text("architecture"),
-        "--release",
-        text("codename"),
-        "--tarball",
-        tarball,
-    ]
-    .map(str::to_owned)
-    .to_vec()
+/// The cache of images beneath a cache directory.
+pub fn image_cache(directory: &Path) -> ImageCache {
+    ImageCache::new(directory.join("system-images"))
+}
+
+/// Where sandboxes keep what they change, beneath a cache directory.
+pub fn sandbox_scratch(directory: &Path) -> PathBuf {
+    directory.join("sandboxes")
+}
+
+/// One of autopkgtest's virtualisation servers, with what the backend calls the image.
+struct VirtServer {
+    name: String,
+    arguments: Vec<String>,
+    image: String,
+}
+
+impl VirtServer {
+    fn new(name: &str, arguments: &[&str], image: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            arguments: arguments.iter().copied().map(str::to_owned).collect(),
+            image: image.to_owned(),
+        }
+    }
+}
+
+/// A text in an artifact's data; empty if there is none.
+fn text<'a>(artifact: &'a Artifact, key: &str) -> &'a str {
+    artifact.data[key].as_str().unwrap_or_default()
+}
+
+fn for_qemu(artifact: &Artifact, image: &Image) -> VirtServer {
+    let name = image.file().display().to_string();
+    let arguments = [
+        "--boot",
+        text(artifact, "boot_mechanism"),
+        "--dpkg-architecture",
+        text(artifact, "architecture"),
+        &name,
+    ];
+    VirtServer::new("qemu", &arguments, &name)
+}
+
+/// Debian's names of architectures, and those of incus where they differ (its manual, "Architectures").
+const INCUS_ARCHITECTURES: [(&str, &str); 10] = [
+    ("amd64", "x86_64"),
+    ("arm64", "aarch64"),
+    ("armel", "armv6l"),
+    ("armhf", "armv7l"),
+    ("i386", "i686"),
+    ("loong64", "loongarch64"),
+    ("mips64el", "mips64"),
+    ("mipsel", "mips"),
+    ("powerpc", "ppc"),
+    ("ppc64el", "ppc64le"),
+];
+
+fn incus_image(backend: Backend, artifact: &Artifact, image: &Image) -> IncusImage {
+    let (id, category) = (artifact.id, &artifact.category);
+    let [architecture, vendor, codename] =
+        ["architecture", "vendor", "codename"].map(|key| text(artifact, key));
+    let known = INCUS_ARCHITECTURES.iter().find(|it| it.0 == architecture);
+    let kind = match (backend, text(artifact, "image_format")) {
+        (Backend::IncusVm, "raw") => IncusImageKind::RawTarball,
+        (Backend::IncusVm, _) => IncusImageKind::Qcow2,
+        _ => IncusImageKind::Tarball,
+    };
+    let description =
+        format!("Debusine Artifact #{id}: {category} for {vendor} {codename} {architecture}");
+    let properties = [
+        ("description", description),
+        ("os", vendor.to_owned()),
+        ("release", codename.to_owned()),
+        ("debusine_artifact_id", id.to_string()),
+        ("debian_architecture", architecture.to_owned()),
+    ];
+    IncusImage {
+        alias: format!("artifact/{id}"),
+        kind,
+        sha256: image.digest().to_string(),
+        architecture: known.map_or(architecture, |it| it.1).to_owned(),
+        properties: properties
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+    }
 }

@@ -5,6 +5,6 @@ mod run;
 mod stages;
 mod workdir;
 
-pub use environments::LocalEnvironments;
+pub use environments::{LocalEnvironments, image_cache, sandbox_scratch};
 pub use run::{RunError, RunOptions, RunRequest, RunResult, Runner, Verdict};
 pub use stages::{Observer, Silent, Stage};

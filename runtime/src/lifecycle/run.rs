@@ -159,8 +159,8 @@ impl Runner {
         let outcome = self
             .run_in(&directories, component, request, observer, abort)
             .await;
-        if let Err((path, error)) = directories.remove() {
-            tracing::warn!("{}: cannot be removed: {error}", path.display());
+        if let Err(error) = directories.remove().await {
+            tracing::warn!("{error}");
         }
         outcome
     }

@@ -1,12 +1,13 @@
 //! The directories of a run: inputs, working directory, logs. They go when the run has ended, whoever owns what is in them.
 
+use crate::executor::{ExecutorError, remove_directory};
 use crate::host::Workspace;
 use crate::host::files::DirectoryHandle;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -87,14 +88,12 @@ impl WorkDirectories {
         self.logs.path()
     }
 
-    /// Removes them. What cannot be removed (files of a sub-id, for an ordinary user) is told by path.
-    pub fn remove(self) -> Result<(), (PathBuf, io::Error)> {
+    /// Removes them, also what users of sub-ids own.
+    pub async fn remove(self) -> Result<(), ExecutorError> {
         let mut result = Ok(());
         for directory in [self.download, self.execute, self.logs] {
-            let path = directory.path().to_owned();
-            if let Err(error) = directory.close() {
-                result = Err((path, error));
-            }
+            let removed = remove_directory(&directory.keep()).await;
+            result = result.and(removed);
         }
         result
     }

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 
-const SUBCOMMANDS: [&str; 22] = [
+const SUBCOMMANDS: [&str; 26] = [
     "list",
     "describe",
     "schema",
@@ -21,6 +21,10 @@ const SUBCOMMANDS: [&str; 22] = [
     "environment list",
     "work-request list",
     "work-request show",
+    "image list",
+    "image prune",
+    "image verify",
+    "doctor",
     "inspect",
     "compile",
     "completion",

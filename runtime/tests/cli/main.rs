@@ -3,6 +3,7 @@
 mod artifacts;
 mod bad_input;
 mod help;
+mod images;
 mod machine;
 mod runs;
 mod scheduling;

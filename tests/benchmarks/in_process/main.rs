@@ -1,7 +1,10 @@
 //! Calls the library in a loop, and prints what that takes as JSON: what starting a process each time would hide.
 //!
-//! `in-process scheduling DATA WORKER FARM` or `in-process sandbox IMAGE SHA256 DIRECTORY`; tests/bench runs it.
+//! `in-process scheduling DATA WORKER FARM`, `in-process commands` `in-process sandbox IMAGE SHA256 DIRECTORY` or
+//! `in-process unpack IMAGE SHA256 DIRECTORY`; tests/bench runs it.
 
+mod commands;
+mod place;
 mod sandbox;
 mod scheduling;
 
@@ -17,8 +20,12 @@ fn main() -> Result<()> {
     let report = runtime.block_on(async {
         match *arguments {
             ["scheduling", data, worker, farm] => scheduling::measure(data, worker, farm).await,
+            ["commands"] => commands::measure().await,
             ["sandbox", image, sha256, directory] => {
                 sandbox::measure(image.as_ref(), sha256, directory.as_ref()).await
+            }
+            ["unpack", image, sha256, directory] => {
+                sandbox::measure_unpack(image.as_ref(), sha256, directory.as_ref()).await
             }
             _ => bail!("it is called by tests/bench; run `make bench`"),
         }

@@ -1,80 +1,100 @@
-//! Sandboxes on an image that is in the cache: start, commands, end.
+//! Sandboxes on an image that is in the cache: start, commands, files in and out, end.
 
+use crate::place::{Place, milliseconds_since, true_command};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io;
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 use task_runtime::executor::{
-    Abort, Command, Commands, ExecutorError, Exit, Image, ImageCache, ImageFile, Instance, Sandbox,
-    SandboxOptions, SandboxScratch, Stderr,
+    Abort, Commands, Exit, Instance, Sandbox, SandboxOptions, SandboxScratch,
 };
 
-const STARTS: u32 = 10;
-const COMMANDS: u32 = 10;
+const STARTS: u32 = 5;
+const COMMANDS: u32 = 20;
+const PULLS: u32 = 50;
+/// Files that are pushed at once, and the bytes of each.
+const PUSHED: (u32, usize) = (1000, 1024);
 
-/// Milliseconds for each start, command and end. The directory gets the cache, and what sandboxes change.
+/// Milliseconds for each start, command, push, pull and end. The directory gets the cache, and what sandboxes change.
 pub async fn measure(image: &Path, sha256: &str, directory: &Path) -> Result<Value> {
-    let cache = ImageCache::new(directory.join("images"));
-    let wanted = ImageFile {
-        name: "system.tar.xz".to_owned(),
-        size: image.metadata()?.len(),
-        sha256: sha256.parse()?,
-    };
-    let cached = ensure_cached(&cache, &wanted, image).await?;
-    cache.unpack(&cached, &Abort::new()).await?;
+    let place = Place::new(image, sha256, directory)?;
+    let cached = place.image().await?;
+    place.cache.unpack(&cached, &Abort::new()).await?;
     drop(cached);
-
-    let (mut starts, mut commands, mut stops) = (Vec::new(), Vec::new(), Vec::new());
+    let source = directory.join("pushed");
+    fs::create_dir_all(&source)?;
+    for number in 0..PUSHED.0 {
+        fs::write(source.join(number.to_string()), vec![b'x'; PUSHED.1])?;
+    }
+    let mut taken = Taken::default();
     for _ in 0..STARTS {
         let options = SandboxOptions::new(SandboxScratch::Disk(directory.join("scratch")));
         let begun = Instant::now();
-        let cached = ensure_cached(&cache, &wanted, image).await?;
-        let sandbox = Sandbox::start(&cache, cached, options, &Abort::new()).await?;
-        starts.push(milliseconds_since(begun));
-        for _ in 0..COMMANDS {
-            let begun = Instant::now();
-            let exit = sandbox.run(true_as_root(), &Abort::new()).await?;
-            commands.push(milliseconds_since(begun));
-            ensure!(exit == Exit::Exited(0), "/bin/true ended with {exit:?}");
-        }
+        let cached = place.image().await?;
+        let sandbox = Sandbox::start(&place.cache, cached, options, &Abort::new()).await?;
+        taken.starts.push(milliseconds_since(begun));
+        taken.use_it(&sandbox, &source, directory).await?;
         let begun = Instant::now();
         sandbox.stop().await?;
-        stops.push(milliseconds_since(begun));
+        taken.stops.push(milliseconds_since(begun));
     }
-    // Its files belong to the users of sandboxes: only the cache itself can remove them.
-    cache.remove(&wanted.sha256).await?;
-    Ok(json!({"start": starts, "command": commands, "stop": stops}))
+    fs::remove_dir_all(&source)?;
+    place.clear().await?;
+    Ok(json!({
+        "start": taken.starts, "command": taken.as_root, "as_user": taken.as_user, "push": taken.pushes,
+        "pull": taken.pulls, "stop": taken.stops,
+    }))
 }
 
-async fn ensure_cached(
-    cache: &ImageCache,
-    wanted: &ImageFile,
-    image: &Path,
-) -> Result<Image, ExecutorError> {
-    let fetch = async |mut target: File| {
-        let copied = File::open(image).and_then(|mut file| io::copy(&mut file, &mut target));
-        copied
-            .map(drop)
-            .map_err(|error| ExecutorError::System(format!("{}: {error}", image.display())))
-    };
-    cache.ensure(wanted, fetch, &Abort::new()).await
+/// Milliseconds for the first unpacking of an image.
+pub async fn measure_unpack(image: &Path, sha256: &str, directory: &Path) -> Result<Value> {
+    let place = Place::new(image, sha256, directory)?;
+    let cached = place.image().await?;
+    let begun = Instant::now();
+    place.cache.unpack(&cached, &Abort::new()).await?;
+    let unpack = milliseconds_since(begun);
+    drop(cached);
+    place.clear().await?;
+    Ok(json!({"unpack": [unpack]}))
 }
 
-fn true_as_root() -> Command {
-    Command {
-        arguments: vec!["/bin/true".into()],
-        directory: None,
-        environment: None,
-        as_root: true,
-        stdin: None,
-        stdout: None,
-        stderr: Stderr::Discard,
-        timeout: None,
+#[derive(Default)]
+struct Taken {
+    starts: Vec<f64>,
+    as_root: Vec<f64>,
+    as_user: Vec<f64>,
+    pushes: Vec<f64>,
+    pulls: Vec<f64>,
+    stops: Vec<f64>,
+}
+
+impl Taken {
+    async fn use_it(&mut self, sandbox: &Sandbox, source: &Path, directory: &Path) -> Result<()> {
+        let abort = Abort::new();
+        sandbox.create_user(&abort).await?;
+        for (as_root, taken) in [(true, &mut self.as_root), (false, &mut self.as_user)] {
+            for _ in 0..COMMANDS {
+                let mut command = true_command();
+                command.as_root = as_root;
+                let begun = Instant::now();
+                let exit = sandbox.run(command, &abort).await?;
+                taken.push(milliseconds_since(begun));
+                ensure!(exit == Exit::Exited(0), "/bin/true ended with {exit:?}");
+            }
+        }
+        let begun = Instant::now();
+        sandbox
+            .push_directory(source, Path::new("/tmp"), &abort)
+            .await?;
+        self.pushes.push(milliseconds_since(begun));
+        for number in 0..PULLS {
+            let target = fs::File::create(directory.join("pulled"))?;
+            let file = format!("/tmp/pushed/{number}");
+            let begun = Instant::now();
+            sandbox.pull_file(Path::new(&file), target, &abort).await?;
+            self.pulls.push(milliseconds_since(begun));
+        }
+        Ok(())
     }
-}
-
-fn milliseconds_since(begun: Instant) -> f64 {
-    begun.elapsed().as_secs_f64() * 1000.0
 }

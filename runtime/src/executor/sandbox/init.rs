@@ -2,6 +2,7 @@
 
 use super::files;
 use super::mounts::{self, MountError};
+use crate::executor::cgroup::{Cgroup, OomKills};
 use crate::executor::orders::{Failure, Order, Report, SandboxPlan};
 use crate::executor::supervise::{Territory, Watch, announce_children};
 use crate::executor::system;
@@ -20,8 +21,13 @@ pub(super) fn main(
     control: &OwnedFd,
     descriptors: Vec<OwnedFd>,
     scratch: &str,
+    cgroup: Option<&Cgroup>,
 ) -> ! {
-    let report = match furnish(plan, descriptors, scratch) {
+    let joined = cgroup.map_or(Ok(()), Cgroup::join);
+    let furnished = joined
+        .map_err(Into::into)
+        .and_then(|()| furnish(plan, descriptors, scratch));
+    let report = match furnished {
         Ok(copied) => Report::Ready { copied },
         Err(error) => Report::Done {
             id: 0,
@@ -32,7 +38,7 @@ pub(super) fn main(
     };
     let ready = matches!(report, Report::Ready { .. });
     if message::send(control.as_fd(), &report, &[]).is_ok() && ready {
-        let _ = obey(control.as_fd());
+        let _ = obey(control.as_fd(), plan, cgroup);
     }
     system::exit(0);
 }
@@ -60,11 +66,16 @@ fn furnish(
         )?;
         system::loopback_up(any.as_fd())?;
     }
+    if plan.network && system::can_forget_abstract_sockets() {
+        system::forget_abstract_sockets()?;
+    }
     if let Some(text) = &plan.resolv_conf {
         replace_resolv_conf(text)?;
     }
     mounts::own_directory("/tmp", 0o1777)?;
-    setrlimit(Resource::RLIMIT_NPROC, plan.processes, plan.processes)?;
+    if let Some(processes) = plan.limits.processes {
+        setrlimit(Resource::RLIMIT_NPROC, processes, processes)?;
+    }
     // The host's streams that the helper was started with.
     let null = File::options().read(true).write(true).open("/dev/null")?;
     for stream in 0..3 {
@@ -81,15 +92,17 @@ fn replace_resolv_conf(text: &[u8]) -> Result<(), MountError> {
 }
 
 /// Carries out one order after the other until the runtime is gone or says stop.
-fn obey(control: BorrowedFd<'_>) -> io::Result<()> {
+fn obey(control: BorrowedFd<'_>, plan: &SandboxPlan, cgroup: Option<&Cgroup>) -> io::Result<()> {
+    let territory = PidNamespace { cgroup };
     let watch = Watch {
         control,
         children: announce_children()?,
-        territory: &PidNamespace,
+        territory: &territory,
     };
     while let Some((order, descriptors)) = message::receive::<Order>(control)? {
         match order {
-            Order::Run { id, launch } => {
+            Order::Run { id, mut launch } => {
+                launch.limits = plan.limits;
                 if !watch.command(id, &launch)? {
                     return Ok(());
                 }
@@ -111,11 +124,18 @@ fn obey(control: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// The processes of the sandbox: all of them but this one belong to the command that runs.
-struct PidNamespace;
+struct PidNamespace<'a> {
+    /// In which all of the sandbox is, this process too.
+    cgroup: Option<&'a Cgroup>,
+}
 
-impl Territory for PidNamespace {
-    fn cgroup(&self) -> Option<BorrowedFd<'_>> {
+impl Territory for PidNamespace<'_> {
+    fn cgroup(&self) -> Option<&Cgroup> {
         None
+    }
+
+    fn limits_memory(&self) -> bool {
+        self.cgroup.is_some_and(Cgroup::limits_memory)
     }
 
     fn kill_all(&self) {
@@ -123,6 +143,7 @@ impl Territory for PidNamespace {
     }
 
     fn out_of_memory(&self) -> bool {
-        false
+        let kills = self.cgroup.and_then(Cgroup::oom_kills);
+        kills.is_some_and(OomKills::any_new)
     }
 }

@@ -1,13 +1,14 @@
 //! The keeper of a sandbox: the process outside that makes its namespaces, outlives it, and clears up after it.
 
 use super::init;
+use crate::executor::cgroup::Cgroup;
 use crate::executor::ids::{self, IdMap, Known};
 use crate::executor::orders::{Failure, Report, SandboxPlan, Scratch};
 use crate::executor::supervise::announce_children;
 use crate::executor::system::{self, Fork};
-use crate::executor::{message, work};
+use crate::executor::{message, owner, work};
 use nix::libc;
-use nix::unistd::{fchdir, getpid};
+use nix::unistd::fchdir;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,16 +22,19 @@ pub(in crate::executor) fn keep(
     mut descriptors: Vec<OwnedFd>,
 ) -> io::Result<()> {
     let children = announce_children()?;
-    let scratch = scratch_name();
+    let scratch = owner::name_of_this_process();
     let mut flags =
         libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     if !plan.network {
         flags |= libc::CLONE_NEWNET;
     }
-    match ids::enter(ids, Known::Inside, flags) {
+    let cgroup = plan.limits.want_cgroup().then(|| Cgroup::new(&plan.limits));
+    let cgroup = cgroup.and_then(Result::ok);
+    let directory = cgroup.as_ref().and_then(Cgroup::directory);
+    match ids::enter(ids, Known::Inside, flags, directory) {
         Ok(Fork::Child) => {
             drop(children);
-            init::main(plan, control, descriptors, &scratch)
+            init::main(plan, control, descriptors, &scratch, cgroup.as_ref())
         }
         Ok(Fork::Parent(init)) => {
             work::keep(init, &children, control.as_fd())?;
@@ -51,35 +55,9 @@ pub(in crate::executor) fn keep(
     }
 }
 
-/// The name of this keeper's scratch directory: from it one can see whether the keeper still lives.
-fn scratch_name() -> String {
-    let pid = getpid().as_raw();
-    format!("{pid}.{}", start_of(pid).unwrap_or_default())
-}
-
-/// Whether a scratch directory has lost its keeper.
-pub(super) fn is_abandoned(name: &str) -> bool {
-    let Some((pid, start)) = name.split_once('.') else {
-        return false;
-    };
-    pid.parse()
-        .is_ok_and(|pid| start_of(pid).as_deref() != Some(start))
-}
-
-/// When a process was started, in ticks since the start of the machine; none if it has ended.
-fn start_of(pid: i32) -> Option<String> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let end_of_name = stat.iter().rposition(|&byte| byte == b')')?;
-    let rest = std::str::from_utf8(&stat[end_of_name + 1..]).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
-    // A zombie waits for its parent only.
-    let state = fields.next().filter(|&state| state != "Z" && state != "X");
-    state.and(fields.nth(18)).map(str::to_owned)
-}
-
 /// Only the ids of the sandbox may remove what the sandbox made.
 fn remove_scratch(ids: &IdMap, arena: &OwnedFd, name: &str) -> io::Result<()> {
-    match ids::enter(ids, Known::Inside, 0)? {
+    match ids::enter(ids, Known::Inside, 0, None)? {
         Fork::Parent(child) => Ok(system::wait_for(child).map(drop)?),
         Fork::Child => {
             let removed = ids::become_root().is_ok()
@@ -87,18 +65,5 @@ fn remove_scratch(ids: &IdMap, arena: &OwnedFd, name: &str) -> io::Result<()> {
                 && fs::remove_dir_all(Path::new(name)).is_ok();
             system::exit(i32::from(!removed));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scratch_directory_is_abandoned_when_its_keeper_is_gone() {
-        assert!(!is_abandoned(&scratch_name()));
-        assert!(is_abandoned(&format!("{}.1", getpid())));
-        assert!(is_abandoned("4194999.77"));
-        assert!(!is_abandoned("something else"));
     }
 }

@@ -8,7 +8,6 @@ mod init;
 mod keeper;
 mod mounts;
 mod scratch;
-mod transfer;
 
 pub(super) use keeper::keep;
 pub use scratch::sweep;
@@ -18,8 +17,9 @@ use super::host::DEFAULT_GRACE;
 use super::ids::IdMap;
 use super::message::{self, Channel};
 use super::orders::{Credentials, Errand, FileOperation, Order, Report, SandboxPlan, Scratch};
+use super::user::{self, USER};
 use super::{
-    Abort, Command, Commands, ExecutorError, Exit, Image, ImageCache, Instance, Stderr, helper,
+    Abort, Command, Commands, ExecutorError, Exit, Image, ImageCache, Instance, Limits, helper,
 };
 use async_trait::async_trait;
 use scratch::Arena;
@@ -30,10 +30,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use transfer::Collected;
-
-/// The unprivileged user of a sandbox.
-const USER: &str = "_debusine";
 
 /// How long the end of a sandbox may take.
 const STOP_TAKES: Duration = Duration::from_secs(30);
@@ -56,8 +52,8 @@ pub struct SandboxOptions {
     pub network: bool,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// How many processes and threads it may have.
-    pub processes: u64,
+    /// What it may use, all of it together.
+    pub limits: Limits,
     /// The largest file that may be taken out, in bytes (also counting the holes of a sparse one).
     pub largest_pull: u64,
     /// Share the image with other sandboxes through an overlay, where the kernel can; else copy it each time.
@@ -71,7 +67,10 @@ impl SandboxOptions {
             scratch,
             network: false,
             grace: DEFAULT_GRACE,
-            processes: 1 << 14,
+            limits: Limits {
+                processes: Some(1 << 14),
+                ..Limits::default()
+            },
             largest_pull: 64 << 30,
             overlay: true,
         }
@@ -225,52 +224,6 @@ impl Sandbox {
         }
         self.credentials().await
     }
-
-    /// Runs a command as root and returns what it printed, if it succeeded.
-    async fn answer_of(
-        &self,
-        arguments: &[&str],
-        abort: &Abort,
-    ) -> Result<Option<String>, ExecutorError> {
-        let answer = Collected::default();
-        let command = Command {
-            arguments: arguments.iter().map(OsString::from).collect(),
-            directory: None,
-            environment: None,
-            as_root: true,
-            stdin: None,
-            stdout: Some(Box::new(answer.clone())),
-            stderr: Stderr::Discard,
-            timeout: None,
-        };
-        match self.run(command, abort).await? {
-            Exit::Exited(0) => Ok(Some(answer.text())),
-            Exit::Aborted => Err(ExecutorError::Aborted),
-            _ => Ok(None),
-        }
-    }
-
-    /// Number and groups of the unprivileged user, if there is one.
-    async fn find_user(&self, abort: &Abort) -> Result<Option<Credentials>, ExecutorError> {
-        let Some(entry) = self.answer_of(&["getent", "passwd", USER], abort).await? else {
-            return Ok(None);
-        };
-        let mut numbers = entry.trim_end().split(':').skip(2).map(str::parse);
-        let (Some(Ok(uid)), Some(Ok(gid))) = (numbers.next(), numbers.next()) else {
-            return Err(ExecutorError::Image(format!(
-                "the image's getent answers {entry:?} for the user {USER}; check its /etc/passwd"
-            )));
-        };
-        let groups = self
-            .answer_of(&["id", "-G", USER], abort)
-            .await?
-            .unwrap_or_default();
-        let groups = groups
-            .split_ascii_whitespace()
-            .filter_map(|group| group.parse().ok())
-            .collect();
-        Ok(Some(Credentials { uid, gid, groups }))
-    }
 }
 
 #[async_trait]
@@ -317,21 +270,7 @@ impl Commands for Sandbox {
 #[async_trait]
 impl Instance for Sandbox {
     async fn create_user(&self, abort: &Abort) -> Result<(), ExecutorError> {
-        let mut found = self.find_user(abort).await?;
-        if found.is_none() {
-            let home = format!("/home/{USER}");
-            self.answer_of(
-                &["useradd", "--home-dir", &home, "--create-home", USER],
-                abort,
-            )
-            .await?;
-            found = self.find_user(abort).await?;
-        }
-        let Some(user) = found else {
-            return Err(ExecutorError::Image(format!(
-                "the user {USER} cannot be created in the instance; its image needs getent and useradd (packages libc-bin and passwd)"
-            )));
-        };
+        let user = user::ensure(self, abort).await?;
         *self.user.lock().await = Some(user);
         Ok(())
     }
@@ -343,7 +282,7 @@ impl Instance for Sandbox {
         abort: &Abort,
     ) -> Result<(), ExecutorError> {
         let owner = self.owner().await?;
-        let (archive, writer) = transfer::archive_of(source, abort)?;
+        let (archive, writer) = super::transfer::archive_of(source, abort)?;
         let into = target.into();
         let operation = FileOperation::Unpack { into, owner };
         let unpacked = self.file(operation, &[archive.as_fd()], abort).await;
@@ -367,7 +306,7 @@ impl Instance for Sandbox {
         let file = self
             .open(FileOperation::Create { path, mode }, abort)
             .await?;
-        transfer::copy(source, file, u64::MAX, abort).await
+        super::transfer::copy(source, file, u64::MAX, abort).await
     }
 
     async fn pull_file(
@@ -378,7 +317,7 @@ impl Instance for Sandbox {
     ) -> Result<(), ExecutorError> {
         let path = source.into();
         let file = self.open(FileOperation::Read { path }, abort).await?;
-        transfer::copy(file, target, self.options.largest_pull, abort).await
+        super::transfer::copy(file, target, self.options.largest_pull, abort).await
     }
 
     async fn create_directory(
@@ -427,7 +366,7 @@ fn plan_of(options: &SandboxOptions) -> SandboxPlan {
             SandboxScratch::Memory(bytes) => Scratch::Memory(bytes),
         },
         overlay: options.overlay,
-        processes: options.processes,
+        limits: options.limits,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The directories on disk in which sandboxes keep what they change, and those that killed ones left behind.
 
-use super::{keeper, open_path};
+use super::open_path;
 use crate::executor::ids::IdMap;
 use crate::executor::orders::Work;
-use crate::executor::{Abort, ExecutorError, work};
+use crate::executor::{Abort, ExecutorError, owner, work};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -50,7 +50,7 @@ pub async fn sweep(directory: &Path) -> Result<usize, ExecutorError> {
     let abandoned = entries
         .flatten()
         .map(|entry| entry.file_name())
-        .filter(|name| name.to_str().is_some_and(keeper::is_abandoned));
+        .filter(|name| name.to_str().is_some_and(owner::is_abandoned));
     let abandoned: Vec<_> = abandoned.collect();
     if abandoned.is_empty() {
         return Ok(0);

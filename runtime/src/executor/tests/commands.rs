@@ -157,10 +157,10 @@ async fn a_command_given_up_half_way_is_killed() {
 async fn a_flood_of_output_is_passed_on_whole_in_bounded_memory() {
     let before = peak_memory();
     let meter = Meter::default();
-    let mut flood = shell("head -c 300000000 /dev/zero");
+    let mut flood = shell("head -c 1073741824 /dev/zero");
     flood.stdout = Some(Box::new(meter.clone()));
     assert_eq!(run(flood).await.unwrap(), Exit::Exited(0));
-    assert_eq!(*meter.bytes.lock().unwrap(), 300_000_000);
+    assert_eq!(*meter.bytes.lock().unwrap(), 1 << 30);
     let grown = peak_memory() - before;
     assert!(grown < 8 << 10, "{grown} KiB");
 }

@@ -1,7 +1,8 @@
 //! Promises about what a sandbox cannot see or touch.
 
-use super::world::World;
+use super::world::{World, start};
 use super::*;
+use crate::executor::{Instance, SandboxOptions, SandboxScratch, system};
 use std::fs;
 use std::path::Path;
 
@@ -110,5 +111,92 @@ async fn shared_memory_is_private() {
     world.root(&format!("touch {name}")).await;
     assert!(!Path::new(&name).exists());
     assert_eq!(world.root("sed 1d /proc/sysvipc/shm | wc -l").await, "0");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn with_network_the_abstract_sockets_of_others_are_out_of_reach() {
+    if !system::can_forget_abstract_sockets() {
+        return eprintln!("skipped: this kernel's Landlock cannot keep abstract sockets apart");
+    }
+    let Some(world) = World::with(|options| options.network = true).await else {
+        return;
+    };
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("task-runtime-test-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    let connect = |name: &str| {
+        format!(
+            r#"socket(S, 1, 1, 0) or die; connect(S, pack("S", 1) . "\0{name}") or die "$!\n"; print "connected""#
+        )
+    };
+    let outside = connect(&name);
+    let on_host = output_of(&HostCommands::new(), command(["perl", "-e", &outside])).await;
+    assert_eq!(on_host.1, "connected");
+    let attempt = world
+        .root(&format!("LC_ALL=C perl -e '{outside}' 2>&1"))
+        .await;
+    assert_eq!(attempt, "Operation not permitted");
+    // Their own they have.
+    let own = format!(
+        r#"socket(L, 1, 1, 0); bind(L, pack("S", 1) . "\0own") or die; listen(L, 1) or die; {}"#,
+        connect("own")
+    );
+    assert_eq!(
+        world.root(&format!("LC_ALL=C perl -e '{own}'")).await,
+        "connected"
+    );
+    world.end().await;
+}
+
+#[tokio::test]
+async fn two_sandboxes_do_not_see_each_other() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    let options = SandboxOptions::new(SandboxScratch::Disk(world.directory.path().join("scratch")));
+    let other = start(&world.cache, options).await.unwrap();
+    let marks = "echo secret > /tmp/mark; echo secret > /dev/shm/mark; exec sleep 60";
+    let mut busy = shell(marks);
+    busy.as_root = true;
+    let abort = Abort::new();
+    let running = other.run(busy, &abort);
+    let looking = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let seen = world
+            .root("set -- /proc/[0-9]*; echo $#; ls /tmp /dev/shm | grep -c mark")
+            .await;
+        let marked = world.root("kill -9 -1; echo $?").await;
+        abort.cancel();
+        (seen, marked)
+    };
+    let (exit, (seen, _)) = tokio::join!(running, looking);
+    // Alive until it was told to go.
+    assert_eq!(exit.unwrap(), Exit::Aborted);
+    assert!(seen.starts_with("2\n") || seen.starts_with("3\n"), "{seen}");
+    assert!(seen.ends_with("\n0"), "{seen}");
+    other.stop().await.unwrap();
+    drop(other);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn no_signal_and_no_trace_gets_out() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    let own = std::process::id();
+    // 101: ptrace, 16: attach; 310: process_vm_readv.
+    let line = format!(
+        r#"LC_ALL=C perl -e 'print kill(0, {own}), " ", syscall(101, 16, {own}, 0, 0), " ", syscall(101, 16, 1, 0, 0), " ", syscall(310, 1, 0, 0, 0, 0, 0)'"#
+    );
+    let answer = world.root(&line).await;
+    if cfg!(target_arch = "x86_64") {
+        let mut words = answer.split(' ');
+        assert_eq!(words.next(), Some("0"), "{answer}");
+        assert_eq!(words.next(), Some("-1"), "{answer}");
+        assert_eq!(words.next(), Some("-1"), "{answer}");
+    }
     world.end().await;
 }

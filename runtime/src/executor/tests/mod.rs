@@ -1,10 +1,14 @@
 //! The promises of the executor, one test for each.
 
+mod abort;
 mod commands;
 mod images;
+mod incus;
 mod isolation;
+mod limits;
 mod measurements;
 mod sandbox;
+mod temporary;
 mod transfer;
 mod world;
 

@@ -137,7 +137,7 @@ async fn abort_and_timeout_end_a_command_and_not_the_sandbox() {
 async fn a_full_scratch_and_too_many_processes_stay_inside() {
     let change = |options: &mut SandboxOptions| {
         options.scratch = SandboxScratch::Memory(8 << 20);
-        options.processes = 30;
+        options.limits.processes = Some(30);
     };
     let Some(world) = World::with(change).await else {
         return;

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use tar::EntryType;
 
 /// What the image of these tests takes from the host.
-const PROGRAMS: [&str; 34] = [
+const PROGRAMS: [&str; 36] = [
     "sh", "cat", "chmod", "chown", "cp", "cut", "dd", "dmesg", "env", "getent", "hostname", "id",
-    "ipcs", "kill", "ln", "ls", "mkdir", "mkfifo", "mknod", "mount", "ps", "rm", "sed", "setsid",
-    "sleep", "sort", "stat", "touch", "tr", "truncate", "useradd", "wc", "which", "true",
+    "ipcs", "kill", "ln", "ls", "grep", "mkdir", "mkfifo", "mknod", "mount", "perl", "ps", "rm",
+    "sed", "setsid", "sleep", "sort", "stat", "touch", "tr", "truncate", "useradd", "wc", "which",
+    "true",
 ];
 
 /// A sandbox with all that belongs to it.

@@ -1,6 +1,6 @@
-//! Bytes on their way into a sandbox and out of it.
+//! Bytes on their way into an instance and out of it.
 
-use crate::executor::{Abort, ExecutorError};
+use super::{Abort, ExecutorError};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{Whence, lseek, pipe2};
@@ -8,17 +8,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use tokio::io::AsyncWrite;
 use tokio::task::JoinHandle;
 
 /// Bytes that are copied between two looks at the abort.
 const STRETCH: u64 = 16 << 20;
-
-/// Bytes of an answer that are kept.
-const LONGEST_ANSWER: usize = 1 << 16;
 
 /// A directory with its name as an archive that is written while it is read.
 pub(super) fn archive_of(
@@ -159,36 +152,4 @@ fn failed(error: io::Error) -> ExecutorError {
     ExecutorError::System(format!(
         "cannot copy a file between host and instance: {error}; is a disk full?"
     ))
-}
-
-/// A sink for short answers.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Collected(Arc<Mutex<Vec<u8>>>);
-
-impl Collected {
-    pub(super) fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl AsyncWrite for Collected {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = LONGEST_ANSWER - kept.len();
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }

@@ -1,0 +1,138 @@
+//! Promises about limits: what exceeds one fails in a way that can be told, and the host does not feel it.
+
+use super::world::World;
+use super::*;
+use crate::executor::{Limits, cgroup};
+use std::fs;
+
+/// A line of shell that needs 300 MB of memory.
+const GREEDY: &str = r#"perl -e '$x = "x" x 300_000_000; print length $x'"#;
+
+const MODEST: Limits = Limits {
+    memory: Some(64 << 20),
+    processes: None,
+    processors: None,
+    open_files: None,
+    file_size: None,
+};
+
+/// Whether cgroups limit this here.
+fn has_controller(name: &str) -> bool {
+    let found = cgroup::controllers().unwrap_or_default();
+    let has = found.contains(&name);
+    if !has {
+        eprintln!("skipped: no cgroup with the controller {name} can be made here; run as root");
+    }
+    has
+}
+
+#[tokio::test]
+async fn out_of_memory_is_told_apart_on_the_host() {
+    if !has_controller("memory") {
+        return;
+    }
+    let host = HostCommands::new().limits(MODEST);
+    let exit = host
+        .run(shell(format!("exec {GREEDY}")), &Abort::new())
+        .await;
+    assert_eq!(exit.unwrap(), Exit::OutOfMemory);
+    // A child is killed, and the command fails for that.
+    let exit = host
+        .run(shell(format!("{GREEDY}; exit 1")), &Abort::new())
+        .await;
+    assert_eq!(exit.unwrap(), Exit::OutOfMemory);
+    let exit = host.run(shell("exit 1"), &Abort::new()).await;
+    assert_eq!(exit.unwrap(), Exit::Exited(1));
+}
+
+#[tokio::test]
+async fn out_of_memory_is_told_apart_in_a_sandbox_that_goes_on() {
+    if !has_controller("memory") {
+        return;
+    }
+    let Some(world) = World::with(|options| options.limits.memory = MODEST.memory).await else {
+        return;
+    };
+    for _ in 0..2 {
+        let mut greedy = shell(format!("exec {GREEDY}"));
+        greedy.as_root = true;
+        let exit = world.sandbox.run(greedy, &Abort::new()).await.unwrap();
+        assert_eq!(exit, Exit::OutOfMemory);
+        assert_eq!(world.root("echo alive").await, "alive");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn without_a_cgroup_memory_is_limited_for_each_process() {
+    let host = HostCommands::new().cgroups(false).limits(MODEST);
+    let (exit, text) = output_of(&host, shell(GREEDY)).await;
+    assert_ne!(exit.unwrap(), Exit::Exited(0), "{text}");
+    assert_eq!(output_of(&host, shell("echo fine")).await.1, "fine\n");
+}
+
+#[tokio::test]
+async fn processes_of_a_host_command_are_limited_together() {
+    if !has_controller("pids") {
+        return;
+    }
+    let host = HostCommands::new().limits(Limits {
+        processes: Some(20),
+        ..Limits::default()
+    });
+    let line = "i=0; while [ $i -lt 60 ]; do setsid sleep 60 & i=$((i+1)); done";
+    let (exit, text) = output_of(&host, shell(line)).await;
+    assert_ne!(exit.unwrap(), Exit::Exited(0), "{text}");
+}
+
+#[tokio::test]
+async fn open_files_their_size_and_core_dumps_are_limited() {
+    let limits = Limits {
+        open_files: Some(77),
+        file_size: Some(1 << 20),
+        ..Limits::default()
+    };
+    let host = HostCommands::new().limits(limits);
+    let line =
+        "ulimit -n; ulimit -c; (head -c 3000000 /dev/zero > $TMPDIR/big); stat -c %s $TMPDIR/big";
+    let memory = Memory::default();
+    let mut told = shell(line);
+    (told.stdout, told.stderr) = (Some(memory.sink()), Stderr::Discard);
+    host.run(told, &Abort::new()).await.unwrap();
+    assert_eq!(memory.text(), "77\n0\n1048576\n");
+    let Some(world) = World::with(|options| options.limits = limits).await else {
+        return;
+    };
+    assert_eq!(world.root("ulimit -n; ulimit -c").await, "77\n0");
+    // The runtime's own files are not the command's.
+    let bytes = vec![1; 3 << 20];
+    world.push(&bytes, "/tmp/pushed", 0o644).await.unwrap();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_cgroup() {
+    let limits = Limits {
+        processors: Some(500),
+        ..MODEST
+    };
+    let host = HostCommands::new().limits(limits);
+    host.run(shell("setsid sleep 60 & true"), &Abort::new())
+        .await
+        .unwrap();
+    for line in fs::read_to_string("/proc/self/mounts").unwrap().lines() {
+        let mut fields = line.split(' ').skip(1);
+        let (place, kind) = (fields.next().unwrap(), fields.next().unwrap());
+        let entries = fs::read_dir(place).into_iter().flatten().flatten();
+        let left = entries.filter(|entry| {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let owner = name
+                .strip_prefix("task-runtime-")
+                .and_then(|it| it.parse().ok());
+            owner.is_some_and(|owner: i32| {
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(owner), None).is_err()
+            })
+        });
+        assert!(!kind.starts_with("cgroup") || left.count() == 0, "{place}");
+    }
+}
