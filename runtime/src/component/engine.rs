@@ -1,7 +1,8 @@
 //! The one place where wasmtime is configured, with the reason for each setting beside it.
 
 use super::limits::{LimitReached, Limits, Meter, Metered, TICK};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use wasmtime::{Config, Store, UpdateDeadline};
 
@@ -22,7 +23,6 @@ impl Engine {
     pub fn new() -> Result<Self, EngineError> {
         let wasmtime = wasmtime::Engine::new(&config()).map_err(EngineError)?;
         let ticker = Arc::new(Ticker::default());
-        ticker.start(&wasmtime);
         Ok(Self { wasmtime, ticker })
     }
 
@@ -33,6 +33,7 @@ impl Engine {
 
     /// A meter with these limits, for the state of one store.
     pub fn meter(&self, limits: &Limits) -> Meter {
+        self.ticker.start(&self.wasmtime);
         Meter::new(limits, Running::new(&self.ticker))
     }
 
@@ -50,8 +51,11 @@ impl Engine {
     }
 }
 
-fn config() -> Config {
+/// The configuration of every engine. A compiler's differs from it in nothing that its code depends on.
+pub(super) fn config() -> Config {
     let mut config = Config::new();
+    #[cfg(feature = "compiler")]
+    config.enable_compiler(false);
     // A guest that loops must be stopped; epochs cost 8-12 % where fuel costs 12-16 %.
     config.epoch_interruption(true);
     // What a trap in a guest says is for the task's author: function names are enough, lines would need debug information.
@@ -67,36 +71,40 @@ fn config() -> Config {
 /// Raises the engine's epoch while some store may be running a guest, and sleeps otherwise.
 #[derive(Default)]
 struct Ticker {
-    running: Mutex<usize>,
-    changed: Condvar,
+    running: AtomicUsize,
+    thread: OnceLock<std::thread::Thread>,
 }
 
 impl Ticker {
+    /// Starts the thread that ticks, with the first instance.
     fn start(self: &Arc<Self>, engine: &wasmtime::Engine) {
-        let engine = engine.weak();
-        let ticker = Arc::downgrade(self);
-        // A thread of its own: a task of the asynchronous runtime would stand still with the guest that it is to interrupt.
-        let tick = move || {
-            while let (Some(ticker), Some(engine)) = (ticker.upgrade(), engine.upgrade()) {
-                engine.increment_epoch();
-                drop(engine);
-                ticker.wait();
-                drop(ticker);
+        self.thread.get_or_init(|| {
+            let engine = engine.weak();
+            let ticker = Arc::downgrade(self);
+            // A thread of its own: a task of the asynchronous runtime would stand still with the guest that it is to interrupt.
+            let tick = move || {
+                // Most processes that ask one question have their answer before the first tick.
                 std::thread::sleep(TICK);
-            }
-        };
-        std::thread::Builder::new()
-            .name("epoch-ticker".to_owned())
-            .spawn(tick)
-            .expect("the system can start a thread");
-    }
-
-    /// Waits until a store exists, or a second to see whether the engine still does.
-    fn wait(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if *running == 0 {
-            let _ = self.changed.wait_timeout(running, Duration::from_secs(1));
-        }
+                while let (Some(ticker), Some(engine)) = (ticker.upgrade(), engine.upgrade()) {
+                    engine.increment_epoch();
+                    let idle = ticker.running.load(Ordering::Acquire) == 0;
+                    drop((ticker, engine));
+                    match idle {
+                        // Not for ever: the engine may be dropped meanwhile.
+                        true => std::thread::park_timeout(Duration::from_secs(1)),
+                        false => std::thread::sleep(TICK),
+                    }
+                }
+            };
+            let started = std::thread::Builder::new()
+                .name("epoch-ticker".to_owned())
+                .stack_size(64 << 10)
+                .spawn(tick);
+            started
+                .expect("the system can start a thread")
+                .thread()
+                .clone()
+        });
     }
 }
 
@@ -105,24 +113,19 @@ pub(super) struct Running(Arc<Ticker>);
 
 impl Running {
     fn new(ticker: &Arc<Ticker>) -> Self {
-        let mut running = ticker
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *running += 1;
-        ticker.changed.notify_all();
-        drop(running);
+        // Only the first one finds the ticker asleep.
+        if ticker.running.fetch_add(1, Ordering::AcqRel) == 0
+            && let Some(thread) = ticker.thread.get()
+        {
+            thread.unpark();
+        }
         Self(Arc::clone(ticker))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        *self
-            .0
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

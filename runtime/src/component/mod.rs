@@ -1,11 +1,13 @@
 //! Components as such: compiling, caching, finding and limiting them. Knows nothing of tasks' imports or of running them.
 
 mod cache;
+mod compiler;
 mod engine;
 mod inspect;
 mod limits;
 mod native_code;
 mod registry;
+mod sighting;
 
 pub use cache::{CacheError, ComponentCache};
 pub(crate) use engine::limit_reached;
