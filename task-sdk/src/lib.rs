@@ -34,6 +34,8 @@ mod task_with_executor;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod worker_metadata;
+#[cfg(any(target_arch = "wasm32", test))]
+mod workers;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]

@@ -16,7 +16,7 @@ pub use scheduling::{Description, DynamicDataError, TaskConfigError};
 
 /// A call into a component that did not come back.
 #[derive(Debug, thiserror::Error)]
-#[error("task {task}: {call}: {reason}")]
+#[error("task {task}: {call}: {reason}{}", said(.last_words.as_deref()))]
 pub struct CallError {
     /// Name of the task.
     pub task: String,
@@ -24,6 +24,12 @@ pub struct CallError {
     pub call: &'static str,
     /// What happened.
     pub reason: CallErrorReason,
+    /// What the component said last, if that is not the reason itself.
+    pub last_words: Option<String>,
+}
+
+fn said(words: Option<&str>) -> String {
+    words.map_or_else(String::new, |words| format!("; before that it said: {words}"))
 }
 
 /// What happened in a call that did not come back.
@@ -90,6 +96,7 @@ impl TaskComponent {
             task: loaded.name.clone(),
             call: "load",
             reason: CallErrorReason::Unsuitable(words),
+            last_words: None,
         };
         let explain = |error: wasmtime::Error| {
             let objections = inspect(&loaded.path).map(|interface| linker::objections(&interface));
@@ -148,23 +155,32 @@ impl TaskComponent {
                 task: None,
                 ended: false,
             }),
-            Err(error) => Err(CallError {
-                task: self.name.clone(),
-                call: "instantiate",
-                reason: reason(error, &mut store),
-            }),
+            Err(error) => Err(call_error(&self.name, "instantiate", error, &mut store)),
         }
     }
 }
 
 /// What an error of wasmtime means.
-fn reason(error: wasmtime::Error, store: &mut Store<HostState>) -> CallErrorReason {
-    if let Some(limit) = limit_reached(&error) {
-        return CallErrorReason::Limit(limit);
-    }
-    match store.data_mut().last_words.take() {
-        Some(words) => CallErrorReason::Panic(words),
-        None => CallErrorReason::Trap(format!("{:#}", error.root_cause())),
+fn call_error(
+    task: &str,
+    call: &'static str,
+    error: wasmtime::Error,
+    store: &mut Store<HostState>,
+) -> CallError {
+    let mut last_words = store.data_mut().last_words.take();
+    let reason = match (limit_reached(&error), last_words.take()) {
+        (Some(limit), words) => {
+            last_words = words;
+            CallErrorReason::Limit(limit)
+        }
+        (None, Some(words)) => CallErrorReason::Panic(words),
+        (None, None) => CallErrorReason::Trap(format!("{:#}", error.root_cause())),
+    };
+    CallError {
+        task: task.to_owned(),
+        call,
+        reason,
+        last_words,
     }
 }
 
@@ -203,14 +219,29 @@ impl TaskInstance {
         dynamic_data: Option<&Value>,
         worker_architecture: Option<&str>,
     ) -> Result<Result<(), TaskConfigError>, CallError> {
-        let guest = self.scheduling.clone();
-        let data = data.to_string();
         let dynamic_data = dynamic_data.map(Value::to_string);
+        self.configure_json(&data.to_string(), dynamic_data.as_ref(), worker_architecture)
+            .await
+    }
+
+    /// The same for data that are JSON text already. The task that was configured before is dropped.
+    pub async fn configure_json(
+        &mut self,
+        data: &str,
+        dynamic_data: Option<&String>,
+        worker_architecture: Option<&str>,
+    ) -> Result<Result<(), TaskConfigError>, CallError> {
+        if let Some(former) = self.task.take() {
+            self.call("drop", async |store| former.resource_drop_async(store).await)
+                .await?;
+        }
+        let guest = self.scheduling.clone();
+        let data = data.to_owned();
         let configured = self
             .call("configure", async |store| {
                 guest
                     .task()
-                    .call_configure(store, &data, dynamic_data.as_ref(), worker_architecture)
+                    .call_configure(store, &data, dynamic_data, worker_architecture)
                     .await
             })
             .await?;
@@ -345,6 +376,7 @@ impl TaskInstance {
             task: self.name.clone(),
             call,
             reason,
+            last_words: None,
         }
     }
 
@@ -357,15 +389,19 @@ impl TaskInstance {
         if self.ended {
             return Err(self.error(call, CallErrorReason::Ended));
         }
-        self.store.data_mut().meter().begin_call();
-        match work(&mut self.store).await {
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                self.ended = true;
-                let reason = reason(error, &mut self.store);
-                Err(self.error(call, reason))
-            }
-        }
+        let meter = self.store.data_mut().meter();
+        meter.begin_call();
+        let answer = match meter.wall() {
+            None => work(&mut self.store).await,
+            // What the call waits for is dropped with it, and with that what it started.
+            Some(wall) => tokio::time::timeout(wall, work(&mut self.store))
+                .await
+                .unwrap_or_else(|_| Err(LimitReached::Wall(wall).into())),
+        };
+        answer.map_err(|error| {
+            self.ended = true;
+            call_error(&self.name, call, error, &mut self.store)
+        })
     }
 }
 
