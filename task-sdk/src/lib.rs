@@ -22,6 +22,7 @@ mod files;
 mod host;
 pub mod lookups;
 pub mod model;
+mod needs;
 pub mod paths;
 pub mod prelude;
 mod register;
@@ -45,4 +46,5 @@ pub use component::Component;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::external_task::Running;
+    pub use crate::needs::{manifest, manifest_length};
 }

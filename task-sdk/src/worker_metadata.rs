@@ -3,6 +3,7 @@
 use crate::model::coercion;
 use crate::task_data::Backend;
 use serde_json::{Map, Value};
+#[cfg(any(target_arch = "wasm32", test))]
 use std::cell::RefCell;
 use std::fmt::Debug;
 
@@ -34,12 +35,14 @@ impl Metadata for Map<String, Value> {
 }
 
 /// Metadata that note which keys were asked for, in order, each once.
+#[cfg(any(target_arch = "wasm32", test))]
 #[derive(Debug)]
 pub(crate) struct NotedMetadata<'a> {
     pub metadata: &'a Map<String, Value>,
     pub keys: RefCell<Vec<String>>,
 }
 
+#[cfg(any(target_arch = "wasm32", test))]
 impl Metadata for NotedMetadata<'_> {
     fn get(&self, key: &str) -> Option<&Value> {
         let mut keys = self.keys.borrow_mut();

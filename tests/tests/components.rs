@@ -41,7 +41,11 @@ fn tasks_import_nothing_but_the_contract() -> Result<()> {
                 import.name
             );
         }
-        assert_eq!(objections(&interface), Vec::<String>::new(), "{name}");
+        assert_eq!(
+            objections(&interface, false),
+            Vec::<String>::new(),
+            "{name}"
+        );
     }
     Ok(())
 }

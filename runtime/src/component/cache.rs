@@ -82,21 +82,21 @@ impl ComponentCache {
         self
     }
 
-    /// Loads a component, compiling it if there is no usable code for it.
-    pub fn load(&self, engine: &Engine, path: &Path) -> Result<Component, CacheError> {
+    /// Loads a component, compiling it if there is no usable code for it. With it comes the SHA-256 of its file, in hexadecimal digits.
+    pub fn load(&self, engine: &Engine, path: &Path) -> Result<(Component, String), CacheError> {
         let directory = self.private_directory();
         if let Some(directory) = directory
             && let Some(digest) = sighting::recall(directory, path)
             && let Some(component) = self.known(engine, &digest)
         {
-            return Ok(component);
+            return Ok((component, digest));
         }
         let contents = read(path)?;
         if let Some(directory) = directory {
             contents.remember(directory, path);
         }
         if let Some(component) = self.known(engine, &contents.digest) {
-            return Ok(component);
+            return Ok((component, contents.digest));
         }
         let code = compile(path, &contents.bytes, Target::ThisMachine)?;
         if let Some(directory) = directory
@@ -108,7 +108,8 @@ impl ComponentCache {
             );
         }
         let loaded = native_code::load(engine.wasmtime(), &code);
-        loaded.map_err(|error| invalid(path, format!("{error:#}")))
+        let component = loaded.map_err(|error| invalid(path, format!("{error:#}")))?;
+        Ok((component, contents.digest))
     }
 
     /// Loads a component if that needs no compiling: none if there is no usable code for it.

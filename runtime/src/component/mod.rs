@@ -5,13 +5,15 @@ mod compiler;
 mod engine;
 mod inspect;
 mod limits;
+mod manifest;
 mod native_code;
 mod registry;
 mod sighting;
 
 pub use cache::{CacheError, ComponentCache};
 pub(crate) use engine::limit_reached;
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, EngineOptions};
 pub use inspect::{Import, Interface, inspect};
 pub use limits::{LimitReached, Limits, Meter, Metered};
+pub use manifest::{Manifest, Needs};
 pub use registry::{LoadedComponent, Registry, RegistryError};
