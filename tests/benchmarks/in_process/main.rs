@@ -1,7 +1,9 @@
 //! Calls the library in a loop, and prints what that takes as JSON: what starting a process each time would hide.
 //!
-//! `in-process scheduling DATA WORKER FARM` or `in-process sandbox IMAGE SHA256 DIRECTORY`; tests/bench runs it.
+//! `in-process scheduling DATA WORKER FARM`, `matching TASKS WORKERS`, `footprint`, or `sandbox IMAGE SHA256 DIRECTORY`; tests/bench runs it.
 
+mod footprint;
+mod matching;
 mod sandbox;
 mod scheduling;
 
@@ -17,6 +19,8 @@ fn main() -> Result<()> {
     let report = runtime.block_on(async {
         match *arguments {
             ["scheduling", data, worker, farm] => scheduling::measure(data, worker, farm).await,
+            ["matching", tasks, workers] => matching::measure(tasks, workers),
+            ["footprint"] => footprint::measure().await,
             ["sandbox", image, sha256, directory] => {
                 sandbox::measure(image.as_ref(), sha256, directory.as_ref()).await
             }

@@ -9,7 +9,7 @@ use task_sdk::bindings::exports::debusine::task::execution::Workspace;
 use task_sdk::bindings::exports::debusine::task::scheduling::Workers;
 
 /// More than one call may pass to the host.
-const TOO_LONG: usize = 80 << 20;
+const TOO_LONG: usize = 24 << 20;
 
 /// What to do in this export, if anything.
 fn order(export: &str) -> Option<String> {
