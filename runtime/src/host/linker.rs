@@ -3,9 +3,10 @@
 use super::HostState;
 use super::bindings::debusine::task;
 use super::capabilities::{Capability, Grants};
+use super::files::DirectoryHandle;
 use crate::component::{Engine, Interface};
 use std::collections::BTreeSet;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceType};
 
 /// What an instance is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,16 +112,26 @@ fn add_granted(
     granted: impl Fn(Capability) -> bool,
 ) -> wasmtime::Result<()> {
     type State = HasSelf<HostState>;
-    if granted(Capability::Command) {
-        task::commands::add_to_linker::<_, State>(linker, |state| state)?;
+    match granted(Capability::Command) {
+        true => task::commands::add_to_linker::<_, State>(linker, |state| state)?,
+        false => add_withheld(linker, "commands")?,
     }
-    if granted(Capability::Environment) {
-        task::executor::add_to_linker::<_, State>(linker, |state| state)?;
+    match granted(Capability::Environment) {
+        true => task::executor::add_to_linker::<_, State>(linker, |state| state)?,
+        false => add_withheld(linker, "executor")?,
     }
-    if granted(Capability::Http) {
-        task::http::add_to_linker::<_, State>(linker, |state| state)?;
+    match granted(Capability::Http) {
+        true => task::http::add_to_linker::<_, State>(linker, |state| state)?,
+        false => add_withheld(linker, "http")?,
     }
     Ok(())
+}
+
+/// An interface without its functions, which become traps. The directories in their arguments are those of `files`, which is linked.
+fn add_withheld(linker: &mut Linker<HostState>, interface: &str) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(&format!("{PACKAGE}/{interface}@{VERSION}"))?;
+    let directory = ResourceType::host::<DirectoryHandle>();
+    instance.resource("directory", directory, |_, _| Ok(()))
 }
 
 /// The names of what a component imports.
