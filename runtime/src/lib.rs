@@ -8,4 +8,5 @@ pub mod component;
 pub mod executor;
 pub mod host;
 pub mod lifecycle;
+pub mod scheduler;
 pub mod worker;

@@ -9,7 +9,8 @@ use crate::database::{DynamicDataError, TaskDatabase};
 use crate::external_task::Running;
 use crate::files::{Directory, Workspace};
 use crate::model::{FieldType, Model, PathPart, Violation};
-use crate::worker_metadata::{WorkerMetadata, metadata_key};
+use crate::worker_metadata::{Metadata, WorkerMetadata, metadata_key};
+use crate::workers::Workers;
 use scheduling::{
     Description, DynamicDataError as WitDynamicDataError, TaskBorrow, TaskConfigError,
 };
@@ -24,7 +25,7 @@ pub struct Component<T>(PhantomData<T>);
 pub struct TaskHandle<T>(RefCell<T>);
 
 /// Workers in the hands of the host, parsed.
-pub struct WorkersHandle(RefCell<Vec<Map<String, Value>>>);
+pub struct WorkersHandle(RefCell<Workers>);
 
 impl<T: Running> scheduling::Guest for Component<T> {
     type Task = TaskHandle<T>;
@@ -60,9 +61,10 @@ impl scheduling::GuestWorkers for WorkersHandle {
     }
 
     fn add(&self, metadata: Vec<String>) {
-        self.0
-            .borrow_mut()
-            .extend(metadata.iter().map(|text| object(text)));
+        let mut workers = self.0.borrow_mut();
+        for text in &metadata {
+            workers.add(object(text));
+        }
     }
 }
 
@@ -72,7 +74,7 @@ fn object(text: &str) -> Map<String, Value> {
 }
 
 impl<T: Running> TaskHandle<T> {
-    fn can_run(&self, worker: &Map<String, Value>) -> bool {
+    fn can_run(&self, worker: &dyn Metadata) -> bool {
         let task = self.0.borrow();
         let worker = WorkerMetadata(worker);
         worker.can_run(T::NAME, T::VERSION.into(), task.host_architecture())
@@ -119,12 +121,8 @@ impl<T: Running> scheduling::GuestTask for TaskHandle<T> {
     }
 
     fn can_run_on_each(&self, workers: scheduling::WorkersBorrow<'_>) -> Vec<u64> {
-        let workers = workers.get::<WorkersHandle>().0.borrow();
-        let mut eligible = vec![0; workers.len().div_ceil(64)];
-        for (position, worker) in workers.iter().enumerate() {
-            eligible[position / 64] |= u64::from(self.can_run(worker)) << (position % 64);
-        }
-        eligible
+        let mut workers = workers.get::<WorkersHandle>().0.borrow_mut();
+        workers.ask(|worker| self.can_run(worker))
     }
 
     fn compute_dynamic_data(&self) -> Result<String, WitDynamicDataError> {

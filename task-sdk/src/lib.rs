@@ -23,6 +23,7 @@ mod files;
 mod host;
 pub mod lookups;
 pub mod model;
+mod needs;
 pub mod paths;
 pub mod prelude;
 mod register;
@@ -35,6 +36,8 @@ mod task_with_executor;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod worker_metadata;
+#[cfg(any(target_arch = "wasm32", test))]
+mod workers;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -44,4 +47,5 @@ pub use component::Component;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::external_task::Running;
+    pub use crate::needs::{manifest, manifest_length};
 }

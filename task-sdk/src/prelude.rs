@@ -28,6 +28,7 @@ pub use crate::task_data::{
     RepositoryFields, TaskFields,
 };
 pub use crate::task_with_executor::{TaskWithExecutor, find_environment};
+pub use crate::needs::Needs;
 pub use crate::worker_metadata::WorkerMetadata;
 pub use crate::{choices, model, register_task, union};
 pub use serde_json::{Map, Value, json};

@@ -66,6 +66,17 @@ macro_rules! __register {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Registered = $crate::Component<$task>;
+
+            const NAME: &str = <$task as $crate::prelude::Task>::NAME;
+            const SUMMARY: &str = <$task as $crate::prelude::Task>::SUMMARY;
+            const NEEDS: Option<$crate::prelude::Needs> = <$task as $crate::prelude::Task>::NEEDS;
+            const LENGTH: usize = $crate::__private::manifest_length(NAME, SUMMARY, NEEDS);
+
+            // A host reads it without running the component.
+            #[used]
+            #[unsafe(link_section = "debusine:task")]
+            static MANIFEST: [u8; LENGTH] = $crate::__private::manifest(NAME, SUMMARY, NEEDS);
+
     $crate::bindings::export_component!(Registered with_types_in $crate::bindings);
         };
     };

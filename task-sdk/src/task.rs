@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::database::{DynamicDataError, TaskDatabase};
 use crate::model::Model;
+use crate::needs::Needs;
 use crate::worker_metadata::WorkerMetadata;
 use serde_json::{Map, Value};
 
@@ -16,6 +17,9 @@ pub trait Task: Sized + 'static {
 
     /// Version of its behaviour; workers report theirs, and must have the same.
     const VERSION: u32 = 1;
+
+    /// What it needs of the worker's power; none asks for all that its component imports.
+    const NEEDS: Option<Needs> = None;
 
     /// The task data.
     type Data: Model;

@@ -3,6 +3,9 @@
 use crate::model::coercion;
 use crate::task_data::Backend;
 use serde_json::{Map, Value};
+#[cfg(any(target_arch = "wasm32", test))]
+use std::cell::RefCell;
+use std::fmt::Debug;
 
 /// `CATEGORY:KEY`, the form of every key.
 pub fn metadata_key(category: &str, key: &str) -> String {
@@ -19,9 +22,40 @@ pub fn executor_key(backend: Backend) -> &'static str {
     }
 }
 
+/// Where the metadata of a worker come from.
+pub trait Metadata: Debug {
+    /// The value of a key.
+    fn get(&self, key: &str) -> Option<&Value>;
+}
+
+impl Metadata for Map<String, Value> {
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.get(key)
+    }
+}
+
+/// Metadata that note which keys were asked for, in order, each once.
+#[cfg(any(target_arch = "wasm32", test))]
+#[derive(Debug)]
+pub(crate) struct NotedMetadata<'a> {
+    pub metadata: &'a Map<String, Value>,
+    pub keys: RefCell<Vec<String>>,
+}
+
+#[cfg(any(target_arch = "wasm32", test))]
+impl Metadata for NotedMetadata<'_> {
+    fn get(&self, key: &str) -> Option<&Value> {
+        let mut keys = self.keys.borrow_mut();
+        if !keys.iter().any(|known| known == key) {
+            keys.push(key.to_owned());
+        }
+        self.metadata.get(key)
+    }
+}
+
 /// The metadata of one worker.
 #[derive(Debug, Clone, Copy)]
-pub struct WorkerMetadata<'a>(pub &'a Map<String, Value>);
+pub struct WorkerMetadata<'a>(pub &'a dyn Metadata);
 
 impl WorkerMetadata<'_> {
     /// What every task asks for: a worker of its type, with the same version of the task, for its architecture if that is known.

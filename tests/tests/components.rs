@@ -6,10 +6,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use task_runtime::component::{ComponentCache, Engine, Limits, Registry, inspect};
+use task_runtime::component::{
+    ComponentCache, Engine, EngineOptions, Limits, Manifest, Needs, Registry, inspect,
+};
 use task_runtime::host::{
     HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance, objections,
 };
+use task_runtime::scheduler::{Refusal, Scheduler, Task};
 use task_runtime_tests::fixtures::{Bench, cache, task_directories};
 use tempfile::TempDir;
 
@@ -41,7 +44,11 @@ fn tasks_import_nothing_but_the_contract() -> Result<()> {
                 import.name
             );
         }
-        assert_eq!(objections(&interface), Vec::<String>::new(), "{name}");
+        assert_eq!(
+            objections(&interface, false),
+            Vec::<String>::new(),
+            "{name}"
+        );
     }
     Ok(())
 }
@@ -305,5 +312,188 @@ fn an_unknown_task_suggests_the_nearest() -> Result<()> {
         .to_string();
     assert!(words.contains("did you mean \"sbuild\"?"), "{words}");
     assert_eq!(registry()?.load("NoOp")?.name, "noop");
+    Ok(())
+}
+
+#[tokio::test]
+async fn components_of_released_versions_still_answer() -> Result<()> {
+    let released = Path::new(env!("CARGO_MANIFEST_DIR")).join("released");
+    for version in fs::read_dir(released)? {
+        let shelf = Shelf::new()?;
+        let sample = version?.path().join("hostile.wasm");
+        shelf.put("hostile.wasm", &fs::read(sample)?)?;
+        let mut sample = instance(&shelf.load("hostile")?).await?;
+        assert_eq!(sample.describe().await?.name, "hostile");
+        let configured = sample.configure(&json!({}), None, None).await?;
+        configured.expect("it takes any data");
+        assert!(sample.can_run_on(&"{}".to_owned()).await?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rescan_finds_what_is_new_replaced_and_removed() -> Result<()> {
+    let shelf = Shelf::new()?;
+    let (noop, mmdebstrap) = (fs::read(built("noop")?)?, fs::read(built("mmdebstrap")?)?);
+    shelf.put("one.wasm", &noop)?;
+    let cache = ComponentCache::new(&shelf.directory.path().join("cache"));
+    let directories = [shelf.directory.path().to_owned()];
+    let mut registry = Registry::open(Engine::new()?, cache, &directories)?;
+    let before = registry.load("one")?;
+    shelf.put("one.wasm", &mmdebstrap)?;
+    shelf.put("two.wasm", &noop)?;
+    registry.rescan()?;
+    assert_ne!(registry.load("one")?.digest, before.digest, "replaced");
+    assert_eq!(registry.load("two")?.digest, before.digest, "new");
+    fs::remove_file(shelf.directory.path().join("one.wasm"))?;
+    registry.rescan()?;
+    assert!(registry.load("one").is_err(), "removed");
+    shelf.put("more/two.wasm", &noop)?;
+    assert!(
+        Registry::open(
+            Engine::new()?,
+            ComponentCache::none(),
+            &[directories[0].clone(), directories[0].join("more")]
+        )
+        .is_err(),
+        "the same name twice"
+    );
+    Ok(())
+}
+
+#[test]
+fn code_that_was_compiled_for_shipping_is_loaded_from_where_only_the_user_can_write() -> Result<()>
+{
+    let directory = tempfile::tempdir()?;
+    let shipped = directory.path().join("compiled");
+    let noop = built("noop")?;
+    ComponentCache::compile_into(&noop, &shipped)?;
+    let cache = ComponentCache::new(&directory.path().join("cache")).with_shipped(&shipped);
+    let engine = Engine::new()?;
+    assert!(
+        cache.load_compiled(&engine, &noop)?.is_some(),
+        "without compiling"
+    );
+    fs::set_permissions(&shipped, fs::Permissions::from_mode(0o777))?;
+    assert!(
+        cache.load_compiled(&engine, &noop)?.is_none(),
+        "anybody can write there"
+    );
+    Ok(())
+}
+
+#[test]
+fn code_is_the_same_for_an_engine_with_a_pool_and_one_without() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let cache = ComponentCache::new(directory.path());
+    let noop = built("noop")?;
+    cache.load(&Engine::new()?, &noop)?;
+    let pooled = Engine::with(EngineOptions::SCHEDULER)?;
+    assert!(cache.load_compiled(&pooled, &noop)?.is_some());
+    Ok(())
+}
+
+#[test]
+fn built_in_tasks_say_what_they_need() -> Result<()> {
+    let noop = Manifest::of(&built("noop")?)?;
+    assert_eq!(noop.task.as_deref(), Some("noop"));
+    assert!(noop.sdk.is_some_and(|sdk| sdk.starts_with("task-sdk ")));
+    assert_eq!(noop.needs, Some(Needs::default()), "it needs nothing");
+    let sbuild = Manifest::of(&built("sbuild")?)?.needs.expect("it says");
+    assert_eq!(sbuild.commands, ["sbuild"]);
+    assert!(!sbuild.http);
+    Ok(())
+}
+
+fn scheduler(processors: usize) -> Result<Scheduler> {
+    let engine = Engine::new()?;
+    let linkers = Arc::new(Linkers::new(&engine)?);
+    let registry = Registry::open(engine, cache(), &task_directories())?;
+    Ok(Scheduler::new(
+        registry,
+        linkers,
+        Arc::new(Machine::default()),
+        processors,
+    ))
+}
+
+#[tokio::test]
+async fn a_scheduler_answers_as_single_calls_do() -> Result<()> {
+    let mut scheduler = scheduler(2)?;
+    let bench = Bench::new()?;
+    let worker = |number: usize| {
+        let metadata = json!({
+            "system:worker_type": "external",
+            "system:architectures": if number.is_multiple_of(3) { json!(["arm64"]) } else { json!(["amd64"]) },
+            "system:ram_in_bytes": number,
+            "noop:version": if number.is_multiple_of(5) { 2 } else { 1 },
+            "sbuild:version": 1,
+            "sbuild:available": !number.is_multiple_of(4),
+            "executor:unshare:available": true,
+        });
+        metadata.as_object().cloned().unwrap_or_default()
+    };
+    let sbuild = |number: usize| json!({"input": {"source_artifact": number}, "host_architecture": "amd64", "environment": 2});
+    let mut tasks: Vec<Task> = (1..40)
+        .map(|number| Task {
+            name: "SBuild".to_owned(),
+            data: sbuild(number).to_string(),
+            dynamic_data: None,
+        })
+        .collect();
+    tasks.push(Task {
+        name: "noop".to_owned(),
+        data: "{}".to_owned(),
+        dynamic_data: None,
+    });
+    for range in [0..90, 90..91, 91..200] {
+        for number in range {
+            scheduler.add_worker(worker(number));
+        }
+        let answers = scheduler.ask(&tasks);
+        for (task, answer) in tasks.iter().zip(answers).skip(37) {
+            let row = answer?;
+            let eligible: Vec<usize> = row.workers(scheduler.farm()).collect();
+            let mut single = bench.instance(&task.name.to_lowercase()).await?;
+            let data = serde_json::from_str(&task.data)?;
+            single
+                .configure(&data, None, None)
+                .await?
+                .expect("valid data");
+            for number in 0..scheduler.farm().workers().len() {
+                let metadata = Value::Object(worker(number)).to_string();
+                let expected = single.can_run_on(&metadata).await?;
+                assert_eq!(
+                    eligible.contains(&number),
+                    expected,
+                    "{} {number}",
+                    task.name
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_scheduler_refuses_what_has_no_answer_and_answers_the_rest() -> Result<()> {
+    let mut scheduler = scheduler(1)?;
+    scheduler.add_worker(serde_json::Map::new());
+    let task = |name: &str, data: &str| Task {
+        name: name.to_owned(),
+        data: data.to_owned(),
+        dynamic_data: None,
+    };
+    let tasks = [
+        task("nobody", "{}"),
+        task("noop", "{\"result\": []}"),
+        task("noop", "{}"),
+        task("scripted", "{\"nonsense"),
+    ];
+    let answers = scheduler.ask(&tasks);
+    assert!(matches!(answers[0], Err(Refusal::Registry(_))));
+    assert!(matches!(answers[1], Err(Refusal::Configuration { .. })));
+    assert!(answers[2].is_ok());
+    assert!(answers[3].is_err());
     Ok(())
 }

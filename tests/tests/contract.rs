@@ -99,3 +99,32 @@ fn note(silent: &mut Vec<String>, path: &str, docs: &Docs) {
         silent.push(path.to_owned());
     }
 }
+
+/// The lines of a WIT file that are no comments.
+fn code(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path)?;
+    let lines = text.lines().map(str::trim);
+    let code = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
+    Ok(code.map(str::to_owned).collect())
+}
+
+#[test]
+fn what_was_released_is_still_there() -> Result<()> {
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    for version in std::fs::read_dir(wit.join("released"))? {
+        for released in std::fs::read_dir(version?.path())? {
+            let released = released?.path();
+            let now = wit.join(released.file_name().unwrap_or_default());
+            // Within 0.x there are only additions: what was released is there, in its order.
+            let mut now = code(&now)?.into_iter();
+            for line in code(&released)? {
+                assert!(
+                    now.any(|it| it == line),
+                    "{}: {line:?} is gone or moved; released versions stay as they are",
+                    released.display()
+                );
+            }
+        }
+    }
+    Ok(())
+}

@@ -6,6 +6,8 @@ use super::places::Places;
 use super::tasks::Tasks;
 use super::{Outcome, Status, table};
 use serde_json::json;
+use std::path::Path;
+use task_runtime::component::Manifest;
 
 /// Prints name, summary and file of each task. One that cannot be asked does not hide the others.
 pub async fn list(places: &Places, output: &Output) -> Outcome {
@@ -13,11 +15,11 @@ pub async fn list(places: &Places, output: &Output) -> Outcome {
     let mut found = Vec::new();
     let mut rows = Vec::new();
     for (name, path) in tasks.registry.tasks() {
-        let path = path.display().to_string();
-        let (summary, error) = match summary(&tasks, name).await {
+        let (summary, error) = match summary(&tasks, name, path).await {
             Ok(summary) => (summary, None),
             Err(error) => (format!("unusable: {}", error.message), Some(error)),
         };
+        let path = path.display().to_string();
         rows.push(vec![name.to_owned(), summary.clone(), path.clone()]);
         found.push(match error {
             None => json!({"name": name, "summary": summary, "path": path}),
@@ -39,8 +41,15 @@ pub async fn list(places: &Places, output: &Output) -> Outcome {
     Ok(Status::Success)
 }
 
-async fn summary(tasks: &Tasks, name: &str) -> Result<String, CliError> {
-    let loaded = tasks.registry.load(name)?;
-    let mut instance = tasks.instance(&loaded, None).await?;
-    Ok(instance.describe().await?.summary)
+/// What a task does: its manifest says so; only a component without one is asked, and compiled if it never was.
+async fn summary(tasks: &Tasks, name: &str, path: &Path) -> Result<String, CliError> {
+    let manifest = Manifest::of(path)?;
+    match (manifest.task, manifest.summary) {
+        (Some(task), Some(summary)) if task == name => Ok(summary),
+        _ => {
+            let loaded = tasks.registry.load(name)?;
+            let mut instance = tasks.instance(&loaded, None).await?;
+            Ok(instance.describe().await?.summary)
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod image;
 mod inspect;
 mod label;
 mod list;
+mod match_workers;
 mod metadata;
 mod output;
 mod places;
@@ -97,6 +98,8 @@ enum Command {
     DynamicData(dynamic_data::Arguments),
     /// Tell whether a worker can run a task
     CanRunOn(can_run_on::Arguments),
+    /// Tell which workers can run which tasks, for many of both
+    Match(match_workers::Arguments),
     /// Print the metadata of this worker
     #[command(after_help = "Example:\n  task-runtime metadata > worker.json")]
     Metadata,
@@ -168,6 +171,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Outcome {
             dynamic_data::dynamic_data(arguments, places, output).await
         }
         Command::CanRunOn(arguments) => can_run_on::can_run_on(arguments, places, output).await,
+        Command::Match(arguments) => match_workers::match_workers(&arguments, places, output),
         Command::Metadata => metadata::metadata(places, output).await,
         Command::Run(arguments) => run::run(arguments, places, output).await,
         Command::Artifact(command) => artifact::artifact(command, places, output).await,
@@ -175,7 +179,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Outcome {
         Command::Image(command) => image::image(command, places, output).await,
         Command::Doctor => doctor::doctor(places, output).await,
         Command::WorkRequest(command) => work_request::work_request(command, places, output).await,
-        Command::Inspect(arguments) => inspect::inspect(&arguments, output),
+        Command::Inspect(arguments) => inspect::inspect(&arguments, places, output),
         Command::Compile(arguments) => compile::compile(arguments, places, output),
         Command::Completion(arguments) => {
             completion::completion(&arguments, Arguments::command(), output)

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use task_runtime::artifacts::NewArtifact;
 use task_runtime::artifacts::local::LocalStore;
 use task_runtime::component::ComponentCache;
+use task_runtime::host::capabilities::Policy;
 
 /// The directory that this program has for itself beneath shared ones.
 const OWN: &str = "task-runtime";
 
 /// Directories that the arguments, the environment or the defaults name.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Places")]
 pub struct Places {
     /// Directory of tasks; may be given several times [env: TASK_RUNTIME_TASKS, separated by colons; default: the installed tasks, else those
@@ -31,6 +32,14 @@ pub struct Places {
 }
 
 impl Places {
+    /// The same places with these directories of tasks, none for the usual ones.
+    pub fn with_tasks(&self, tasks: Vec<PathBuf>) -> Self {
+        Self {
+            tasks,
+            ..self.clone()
+        }
+    }
+
     /// The directories of tasks.
     pub fn tasks(&self) -> Vec<PathBuf> {
         if !self.tasks.is_empty() {
@@ -53,9 +62,28 @@ impl Places {
         }
     }
 
-    /// The cache of compiled tasks.
+    /// What the operator grants to tasks: the file of TASK_RUNTIME_POLICY, else /etc/task-runtime/policy if it is there.
+    pub fn policy(&self) -> Result<Policy, CliError> {
+        let usual = Path::new("/etc").join(OWN).join("policy");
+        let policy = match path_of("TASK_RUNTIME_POLICY") {
+            Some(named) => Policy::read(&named),
+            None if usual.exists() => Policy::read(&usual),
+            None => Ok(Policy::default()),
+        };
+        policy.map_err(|error| CliError::new("policy", error.to_string()))
+    }
+
+    /// The cache of compiled tasks, and the code that was shipped with them (TASK_RUNTIME_COMPILED, else beside the installed tasks).
     pub fn components(&self) -> Result<ComponentCache, CliError> {
-        Ok(ComponentCache::new(&self.cache()?.join("components")))
+        let cache = ComponentCache::new(&self.cache()?.join("components"));
+        let shipped = path_of("TASK_RUNTIME_COMPILED").or_else(|| {
+            let program = env::current_exe().ok()?;
+            Some(program.parent()?.join("../lib/task-runtime/compiled"))
+        });
+        Ok(match shipped {
+            Some(directory) => cache.with_shipped(&directory),
+            None => cache,
+        })
     }
 
     /// The cache: images, sandboxes and compiled tasks are beneath it.

@@ -1,14 +1,45 @@
 //! The one place where wasmtime is configured, with the reason for each setting beside it.
 
 use super::limits::{LimitReached, Limits, Meter, Metered, TICK};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use wasmtime::{Config, Store, UpdateDeadline};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
+};
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the WebAssembly engine: {0}")]
 pub struct EngineError(wasmtime::Error);
+
+/// What an engine is made for. Code that was compiled for one is code for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Bytes of stack that nested calls of a guest may use.
+    pub stack: usize,
+    /// How many instances to keep room for: with a pool an instance starts in microseconds, and address space is reserved. None: each
+    /// instance is given memory as it comes, which suits a process that starts a few.
+    pub pool: Option<u32>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            stack: 512 << 10,
+            pool: None,
+        }
+    }
+}
+
+impl EngineOptions {
+    /// For a process that asks many questions, a few at a time.
+    pub const SCHEDULER: Self = Self {
+        stack: 512 << 10,
+        pool: Some(64),
+    };
+}
 
 /// wasmtime's engine and the clock that its epochs follow.
 #[derive(Clone)]
@@ -18,11 +49,34 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The engine that every binary, test and benchmark uses: what one precompiled, the others load.
+    /// An engine for a few instances, with the usual stack.
     pub fn new() -> Result<Self, EngineError> {
-        let wasmtime = wasmtime::Engine::new(&config()).map_err(EngineError)?;
+        Self::with(EngineOptions::default())
+    }
+
+    /// An engine with these options. Where a pool cannot be had (its address space is limited, e.g. by `ulimit -v`), it does without, and
+    /// says so in the journal.
+    pub fn with(options: EngineOptions) -> Result<Self, EngineError> {
+        let mut config = config();
+        // Deep recursion ends in a trap, well before the stack of the host's own calls does.
+        config.max_wasm_stack(options.stack);
+        config.async_stack_size(options.stack + (1536 << 10));
+        let mut pooled = None;
+        if let Some(instances) = options.pool {
+            let mut config = config.clone();
+            config.allocation_strategy(pool(instances));
+            match wasmtime::Engine::new(&config) {
+                Ok(engine) => pooled = Some(engine),
+                Err(error) => tracing::warn!(
+                    "no pool for {instances} instances: {error:#}; each takes memory as it comes, which is slower"
+                ),
+            }
+        }
+        let wasmtime = match pooled {
+            Some(engine) => engine,
+            None => wasmtime::Engine::new(&config).map_err(EngineError)?,
+        };
         let ticker = Arc::new(Ticker::default());
-        ticker.start(&wasmtime);
         Ok(Self { wasmtime, ticker })
     }
 
@@ -33,13 +87,17 @@ impl Engine {
 
     /// A meter with these limits, for the state of one store.
     pub fn meter(&self, limits: &Limits) -> Meter {
+        self.ticker.start(&self.wasmtime);
         Meter::new(limits, Running::new(&self.ticker))
     }
 
     /// A store whose instance is held to the limits of its meter.
-    pub fn store<T: Metered + Send>(&self, state: T) -> Store<T> {
+    pub fn store<T: Metered + Send>(&self, mut state: T) -> Store<T> {
+        let (transfer, handles) = state.meter().store_limits();
         let mut store = Store::new(&self.wasmtime, state);
         store.limiter(|state| state.meter());
+        store.set_hostcall_fuel(transfer);
+        store.set_max_component_handles(handles);
         store.set_epoch_deadline(1);
         // Only guest code notices epochs, so each call-back stands for one tick of guest time: host calls are free.
         store.epoch_deadline_callback(|mut context| {
@@ -50,53 +108,82 @@ impl Engine {
     }
 }
 
-fn config() -> Config {
+/// The configuration of every engine. A compiler's differs from it in nothing that its code depends on.
+pub(super) fn config() -> Config {
     let mut config = Config::new();
+    #[cfg(feature = "compiler")]
+    config.enable_compiler(false);
     // A guest that loops must be stopped; epochs cost 8-12 % where fuel costs 12-16 %.
     config.epoch_interruption(true);
     // What a trap in a guest says is for the task's author: function names are enough, lines would need debug information.
     config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
     // Task components use none of it; leaving it out keeps the surface small.
     config.wasm_memory64(false);
-    // Deep recursion ends in a trap, well before the host's own stack does.
-    config.max_wasm_stack(512 << 10);
-    config.async_stack_size(2 << 20);
     config
+}
+
+/// Room for so many instances at a time.
+fn pool(instances: u32) -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::new();
+    // A component of the Rust SDK has four core modules, one memory, two tables; those of interpreters have more than thirty modules.
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * 8)
+        .max_core_instances_per_component(100)
+        .max_core_instance_size(1 << 20)
+        .max_component_instance_size(1 << 20)
+        .total_memories(instances)
+        .total_tables(instances * 4)
+        .max_tables_per_component(20)
+        .total_stacks(instances)
+        .table_elements(Limits::EXECUTION.table_elements)
+        .max_memory_size(Limits::EXECUTION.memory)
+        // What an instance touched is wiped rather than unmapped and faulted in again. A value that covers stack and data of a guest only
+        // in part would be worse than none: a task's are about 400 KiB.
+        .linear_memory_keep_resident(1 << 20)
+        .table_keep_resident(64 << 10)
+        .async_stack_keep_resident(64 << 10)
+        // Where the kernel can tell which pages were touched (Linux 6.7), only those are wiped.
+        .pagemap_scan(Enabled::Auto);
+    InstanceAllocationStrategy::Pooling(pool)
 }
 
 /// Raises the engine's epoch while some store may be running a guest, and sleeps otherwise.
 #[derive(Default)]
 struct Ticker {
-    running: Mutex<usize>,
-    changed: Condvar,
+    running: AtomicUsize,
+    thread: OnceLock<std::thread::Thread>,
 }
 
 impl Ticker {
+    /// Starts the thread that ticks, with the first instance.
     fn start(self: &Arc<Self>, engine: &wasmtime::Engine) {
-        let engine = engine.weak();
-        let ticker = Arc::downgrade(self);
-        // A thread of its own: a task of the asynchronous runtime would stand still with the guest that it is to interrupt.
-        let tick = move || {
-            while let (Some(ticker), Some(engine)) = (ticker.upgrade(), engine.upgrade()) {
-                engine.increment_epoch();
-                drop(engine);
-                ticker.wait();
-                drop(ticker);
+        self.thread.get_or_init(|| {
+            let engine = engine.weak();
+            let ticker = Arc::downgrade(self);
+            // A thread of its own: a task of the asynchronous runtime would stand still with the guest that it is to interrupt.
+            let tick = move || {
+                // Most processes that ask one question have their answer before the first tick.
                 std::thread::sleep(TICK);
-            }
-        };
-        std::thread::Builder::new()
-            .name("epoch-ticker".to_owned())
-            .spawn(tick)
-            .expect("the system can start a thread");
-    }
-
-    /// Waits until a store exists, or a second to see whether the engine still does.
-    fn wait(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if *running == 0 {
-            let _ = self.changed.wait_timeout(running, Duration::from_secs(1));
-        }
+                while let (Some(ticker), Some(engine)) = (ticker.upgrade(), engine.upgrade()) {
+                    engine.increment_epoch();
+                    let idle = ticker.running.load(Ordering::Acquire) == 0;
+                    drop((ticker, engine));
+                    match idle {
+                        // Not for ever: the engine may be dropped meanwhile.
+                        true => std::thread::park_timeout(Duration::from_secs(1)),
+                        false => std::thread::sleep(TICK),
+                    }
+                }
+            };
+            let started = std::thread::Builder::new()
+                .name("epoch-ticker".to_owned())
+                .stack_size(64 << 10)
+                .spawn(tick);
+            started
+                .expect("the system can start a thread")
+                .thread()
+                .clone()
+        });
     }
 }
 
@@ -105,24 +192,19 @@ pub(super) struct Running(Arc<Ticker>);
 
 impl Running {
     fn new(ticker: &Arc<Ticker>) -> Self {
-        let mut running = ticker
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *running += 1;
-        ticker.changed.notify_all();
-        drop(running);
+        // Only the first one finds the ticker asleep.
+        if ticker.running.fetch_add(1, Ordering::AcqRel) == 0
+            && let Some(thread) = ticker.thread.get()
+        {
+            thread.unpark();
+        }
         Self(Arc::clone(ticker))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        *self
-            .0
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -131,8 +213,18 @@ pub(crate) fn limit_reached(error: &wasmtime::Error) -> Option<LimitReached> {
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
         return Some(limit.clone());
     }
-    match error.downcast_ref::<wasmtime::Trap>() {
-        Some(wasmtime::Trap::StackOverflow) => Some(LimitReached::Stack),
-        _ => None,
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return Some(LimitReached::Handles);
     }
+    if let Some(wasmtime::Trap::StackOverflow) = error.downcast_ref() {
+        return Some(LimitReached::Stack);
+    }
+    // These two have no public type.
+    let words = error.root_cause().to_string();
+    if words.contains("store handle limit exceeded") {
+        return Some(LimitReached::Handles);
+    }
+    words
+        .contains("fuel allocated for hostcalls has been exhausted")
+        .then_some(LimitReached::Transfer)
 }

@@ -1,6 +1,7 @@
 //! What a component exports and imports, read from its bytes: nothing is compiled or run.
 
-use super::cache::{self, CacheError};
+use super::cache::CacheError;
+use super::compiler;
 use std::path::Path;
 use wit_parser::decoding::{DecodedWasm, decode};
 use wit_parser::{Resolve, WorldItem, WorldKey};
@@ -37,8 +38,8 @@ pub fn inspect(path: &Path) -> Result<Interface, CacheError> {
 
 fn inspect_bytes(bytes: &[u8]) -> Result<Interface, String> {
     let encoded;
-    let bytes = if cache::is_core_module(bytes) {
-        encoded = cache::encode(bytes)?;
+    let bytes = if compiler::is_core_module(bytes) {
+        encoded = compiler::encode(bytes)?;
         &encoded
     } else {
         bytes

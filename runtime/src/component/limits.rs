@@ -14,10 +14,14 @@ pub struct Limits {
     pub memory: usize,
     /// Elements of tables.
     pub table_elements: usize,
-    /// Host resources (directories, files, instances…) held at one time.
+    /// Handles held at one time: the host's (directories, files, instances…), and likewise the component's own.
     pub handles: usize,
+    /// Bytes that one call may pass from the guest to the host: arguments of a host call, the answer of an export.
+    pub transfer: usize,
     /// Time that guest code may take in one call. Time in host calls does not count.
     pub cpu: Duration,
+    /// Time that one call may take in all, with everything that it waits for; none where a build may take its days.
+    pub wall: Option<Duration>,
 }
 
 impl Limits {
@@ -25,8 +29,10 @@ impl Limits {
     pub const SCHEDULING: Self = Self {
         memory: 64 << 20,
         table_elements: 20_000,
-        handles: 100,
+        handles: 10_000,
+        transfer: 16 << 20,
         cpu: Duration::from_secs(5),
+        wall: Some(Duration::from_secs(60)),
     };
 
     /// For a run, where a guest reads logs and archives.
@@ -34,7 +40,9 @@ impl Limits {
         memory: 256 << 20,
         table_elements: 20_000,
         handles: 10_000,
+        transfer: 64 << 20,
         cpu: Duration::from_secs(300),
+        wall: None,
     };
 }
 
@@ -60,6 +68,15 @@ pub enum LimitReached {
     /// It computed for too long without an answer.
     #[error("it has computed for {0:?} without an answer")]
     Cpu(Duration),
+    /// It waited for too long.
+    #[error("it has not answered for {0:?}")]
+    Wall(Duration),
+    /// It held too many handles.
+    #[error("it holds as many handles as are allowed")]
+    Handles,
+    /// It passed too much to the host in one call.
+    #[error("it passes more data to the host than one call may")]
+    Transfer,
     /// It called itself too deeply.
     #[error("it has used up its stack: calls go too deep")]
     Stack,
@@ -67,9 +84,7 @@ pub enum LimitReached {
 
 /// Measures one instance against its limits.
 pub struct Meter {
-    memory: usize,
-    table_elements: usize,
-    cpu: Duration,
+    limits: Limits,
     ticks_left: u32,
     _running: Running,
 }
@@ -83,9 +98,7 @@ pub trait Metered: 'static {
 impl Meter {
     pub(super) fn new(limits: &Limits, running: Running) -> Self {
         let mut meter = Self {
-            memory: limits.memory,
-            table_elements: limits.table_elements,
-            cpu: limits.cpu,
+            limits: limits.clone(),
             ticks_left: 0,
             _running: running,
         };
@@ -95,15 +108,25 @@ impl Meter {
 
     /// Gives the next call its full time.
     pub fn begin_call(&mut self) {
-        let ticks = self.cpu.as_millis() / TICK.as_millis();
+        let ticks = self.limits.cpu.as_millis() / TICK.as_millis();
         self.ticks_left = u32::try_from(ticks).unwrap_or(u32::MAX);
+    }
+
+    /// How long the call may take in all.
+    pub fn wall(&self) -> Option<Duration> {
+        self.limits.wall
+    }
+
+    /// Bytes that a call may pass to the host, and handles of the component's own.
+    pub(super) fn store_limits(&self) -> (usize, usize) {
+        (self.limits.transfer, self.limits.handles)
     }
 
     pub(super) fn spend_tick(&mut self) -> Result<(), LimitReached> {
         self.ticks_left = self
             .ticks_left
             .checked_sub(1)
-            .ok_or(LimitReached::Cpu(self.cpu))?;
+            .ok_or(LimitReached::Cpu(self.limits.cpu))?;
         Ok(())
     }
 }
@@ -115,8 +138,8 @@ impl ResourceLimiter for Meter {
         wanted: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if wanted > self.memory {
-            let allowed = self.memory;
+        if wanted > self.limits.memory {
+            let allowed = self.limits.memory;
             return Err(LimitReached::Memory { wanted, allowed }.into());
         }
         Ok(true)
@@ -128,8 +151,8 @@ impl ResourceLimiter for Meter {
         wanted: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if wanted > self.table_elements {
-            let allowed = self.table_elements;
+        if wanted > self.limits.table_elements {
+            let allowed = self.limits.table_elements;
             return Err(LimitReached::Table { wanted, allowed }.into());
         }
         Ok(true)

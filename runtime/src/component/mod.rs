@@ -1,15 +1,19 @@
 //! Components as such: compiling, caching, finding and limiting them. Knows nothing of tasks' imports or of running them.
 
 mod cache;
+mod compiler;
 mod engine;
 mod inspect;
 mod limits;
+mod manifest;
 mod native_code;
 mod registry;
+mod sighting;
 
 pub use cache::{CacheError, ComponentCache};
 pub(crate) use engine::limit_reached;
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, EngineOptions};
 pub use inspect::{Import, Interface, inspect};
 pub use limits::{LimitReached, Limits, Meter, Metered};
+pub use manifest::{Manifest, Needs};
 pub use registry::{LoadedComponent, Registry, RegistryError};

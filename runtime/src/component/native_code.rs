@@ -4,10 +4,17 @@ use std::path::Path;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// Maps the compiled component in this file, which only this user can have written.
-pub fn deserialize(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the file is native code that will run as it is. The cache directory is private to this user (owner and mode are
-    // checked before each use), is filled by `ComponentCache` alone from `Component::serialize`, and wasmtime checks that the
-    // code was made by the same version with the same settings.
+/// Maps the compiled component in this file, which only this user or root can have written.
+pub fn load_file(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the file is native code that will run as it is. It lies in the private cache (owner and mode are checked before each use),
+    // or among shipped code (owners and modes of file and directory likewise), where `ComponentCache` alone writes what the compiler
+    // made; files are replaced by renaming, never changed. wasmtime checks that the code was made by the same version with the same
+    // settings.
     unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// Loads code that the compiler has just made.
+pub fn load(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the only caller passes the bytes on as `compiler::compile` returned them.
+    unsafe { Component::deserialize(engine, code) }
 }

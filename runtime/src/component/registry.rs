@@ -55,6 +55,8 @@ pub struct LoadedComponent {
     pub name: String,
     /// The file.
     pub path: PathBuf,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub digest: String,
     /// The compiled component.
     pub component: Component,
 }
@@ -66,28 +68,19 @@ impl Registry {
         cache: ComponentCache,
         directories: &[PathBuf],
     ) -> Result<Self, RegistryError> {
-        let mut tasks = BTreeMap::new();
-        for directory in directories {
-            for path in components_in(directory)? {
-                let Some(name) = task_name(&path) else {
-                    continue;
-                };
-                if let Some(first) = tasks.insert(name.clone(), path.clone()) {
-                    let second = path;
-                    return Err(RegistryError::Duplicate {
-                        name,
-                        first,
-                        second,
-                    });
-                }
-            }
-        }
         Ok(Self {
             engine,
             cache,
             directories: directories.to_owned(),
-            tasks,
+            tasks: scan(directories)?,
         })
+    }
+
+    /// Looks again: new, replaced and removed components are those of the next [`load`](Self::load); what is loaded stays as it is. After
+    /// an error the registry is what it was.
+    pub fn rescan(&mut self) -> Result<(), RegistryError> {
+        self.tasks = scan(&self.directories)?;
+        Ok(())
     }
 
     /// The engine that runs the tasks.
@@ -105,27 +98,23 @@ impl Registry {
     /// Loads a task by its name, in which upper and lower case are the same.
     pub fn load(&self, name: &str) -> Result<LoadedComponent, RegistryError> {
         let Some((name, path)) = self.tasks.get_key_value(&name.to_lowercase()) else {
-            return Err(RegistryError::Unknown {
-                name: name.to_owned(),
-                hint: self.hint(name),
-            });
+            return Err(self.unknown(name));
         };
+        let (component, digest) = self.cache.load(&self.engine, path)?;
         Ok(LoadedComponent {
             name: name.clone(),
             path: path.clone(),
-            component: self.cache.load(&self.engine, path)?,
+            digest,
+            component,
         })
     }
 
-    /// Compiles every task ahead of its use. The names of those for which there was something to do.
-    pub fn compile(&self) -> Result<Vec<&str>, RegistryError> {
-        let mut compiled = Vec::new();
-        for (name, path) in self.tasks() {
-            if self.cache.compile(&self.engine, path)? {
-                compiled.push(name);
-            }
+    /// The error for a name that no task has, with what to try.
+    pub fn unknown(&self, name: &str) -> RegistryError {
+        RegistryError::Unknown {
+            name: name.to_owned(),
+            hint: self.hint(name),
         }
-        Ok(compiled)
     }
 
     fn hint(&self, wanted: &str) -> String {
@@ -157,6 +146,26 @@ impl Registry {
             }
         }
     }
+}
+
+/// Names and files of the components in these directories.
+fn scan(directories: &[PathBuf]) -> Result<BTreeMap<String, PathBuf>, RegistryError> {
+    let mut tasks = BTreeMap::new();
+    for directory in directories {
+        for path in components_in(directory)? {
+            let Some(name) = task_name(&path) else {
+                continue;
+            };
+            if let Some(first) = tasks.insert(name.clone(), path.clone()) {
+                return Err(RegistryError::Duplicate {
+                    name,
+                    first,
+                    second: path,
+                });
+            }
+        }
+    }
+    Ok(tasks)
 }
 
 fn components_in(directory: &Path) -> Result<Vec<PathBuf>, RegistryError> {

@@ -2,16 +2,18 @@
 
 use super::HostState;
 use super::bindings::debusine::task;
+use super::capabilities::{Capability, Grants};
+use super::files::DirectoryHandle;
 use crate::component::{Engine, Interface};
 use std::collections::BTreeSet;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceType};
 
 /// What an instance is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Answering a scheduler: facts and look-ups are linked, everything else is linked to a trap.
     Scheduling,
-    /// Running a task: every interface of the contract is linked.
+    /// Running a task: every interface of the contract is linked, or those that its grants allow.
     Execution,
 }
 
@@ -58,20 +60,31 @@ impl Linkers {
         })
     }
 
-    /// Resolves the imports of a component once, for many instances.
+    /// Resolves the imports of a component once, for many instances. What is not granted is linked to a trap; what no grant could give is an
+    /// error.
     pub fn resolve(
         &self,
         component: &Component,
         purpose: Purpose,
+        grants: Option<&Grants>,
     ) -> wasmtime::Result<InstancePre<HostState>> {
-        match purpose {
-            Purpose::Execution => self.execution.instantiate_pre(component),
-            Purpose::Scheduling => {
-                let mut linker = self.scheduling.clone();
-                linker.define_unknown_imports_as_traps(component)?;
-                linker.instantiate_pre(component)
+        let wasi = grants.is_some_and(|grants| grants.has(Capability::Wasi));
+        let imports = component.component_type();
+        for (name, _) in imports.imports(component.engine()) {
+            if let Some(objection) = objection_to_import(name, wasi) {
+                wasmtime::bail!("{objection}");
             }
         }
+        let mut linker = match purpose {
+            Purpose::Scheduling => self.scheduling.clone(),
+            Purpose::Execution => self.execution.clone(),
+        };
+        if purpose == Purpose::Execution {
+            let granted = |capability| grants.is_none_or(|grants| grants.has(capability));
+            add_granted(&mut linker, granted)?;
+        }
+        linker.define_unknown_imports_as_traps(component)?;
+        linker.instantiate_pre(component)
     }
 }
 
@@ -89,21 +102,52 @@ fn add_execution(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     task::abort::add_to_linker::<_, State>(linker, |state| state)?;
     task::artifacts::add_to_linker::<_, State>(linker, |state| state)?;
     task::clock::add_to_linker::<_, State>(linker, |state| state)?;
-    task::commands::add_to_linker::<_, State>(linker, |state| state)?;
-    task::executor::add_to_linker::<_, State>(linker, |state| state)?;
     task::files::add_to_linker::<_, State>(linker, |state| state)?;
-    task::http::add_to_linker::<_, State>(linker, |state| state)?;
     task::logs::add_to_linker::<_, State>(linker, |state| state)?;
     Ok(())
 }
 
+fn add_granted(
+    linker: &mut Linker<HostState>,
+    granted: impl Fn(Capability) -> bool,
+) -> wasmtime::Result<()> {
+    type State = HasSelf<HostState>;
+    match granted(Capability::Command) {
+        true => task::commands::add_to_linker::<_, State>(linker, |state| state)?,
+        false => add_withheld(linker, "commands")?,
+    }
+    match granted(Capability::Environment) {
+        true => task::executor::add_to_linker::<_, State>(linker, |state| state)?,
+        false => add_withheld(linker, "executor")?,
+    }
+    match granted(Capability::Http) {
+        true => task::http::add_to_linker::<_, State>(linker, |state| state)?,
+        false => add_withheld(linker, "http")?,
+    }
+    Ok(())
+}
+
+/// An interface without its functions, which become traps. The directories in their arguments are those of `files`, which is linked.
+fn add_withheld(linker: &mut Linker<HostState>, interface: &str) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(&format!("{PACKAGE}/{interface}@{VERSION}"))?;
+    let directory = ResourceType::host::<DirectoryHandle>();
+    instance.resource("directory", directory, |_, _| Ok(()))
+}
+
+/// The names of what a component imports.
+pub(super) fn imports(component: &Component) -> Vec<String> {
+    let imports = component.component_type();
+    let names = imports.imports(component.engine());
+    names.map(|(name, _)| name.to_owned()).collect()
+}
+
 /// Why this host cannot run a component, in words for its author: imports it does not know, exports that are missing.
-/// An empty list means that it can.
-pub fn objections(interface: &Interface) -> Vec<String> {
+/// An empty list means that it can. `wasi`: whether WASI is granted to it, which links it to nothing.
+pub fn objections(interface: &Interface, wasi: bool) -> Vec<String> {
     let mut objections: Vec<String> = interface
         .imports
         .iter()
-        .filter_map(|import| objection_to_import(&import.name))
+        .filter_map(|import| objection_to_import(&import.name, wasi))
         .collect();
     let exports: BTreeSet<&str> = interface.exports.iter().map(String::as_str).collect();
     let scheduling = format!("{PACKAGE}/scheduling@{VERSION}");
@@ -112,29 +156,48 @@ pub fn objections(interface: &Interface) -> Vec<String> {
             .iter()
             .find(|name| name.starts_with("debusine:task/scheduling@"));
         objections.push(match other {
-            Some(other) => format!(
-                "it exports {other}, and this host speaks {VERSION}: rebuild it with the task-sdk of this version"
-            ),
+            Some(other) => format!("it exports {other}, and {}", misfit(version_of(other))),
             None => format!("it does not export {scheduling}, which every task must"),
         });
     }
     objections
 }
 
-fn objection_to_import(name: &str) -> Option<String> {
+fn version_of(name: &str) -> &str {
+    name.split_once('@').map_or("", |(_, version)| version)
+}
+
+/// What to do about a component of another version of the contract.
+fn misfit(version: &str) -> String {
+    let parts = |version: &str| -> Vec<u64> {
+        let parts = version.split(['.', '-', '+']);
+        parts.map_while(|part| part.parse().ok()).collect()
+    };
+    match parts(version) > parts(VERSION) {
+        true => format!(
+            "this host speaks {VERSION}: the component wants a newer one; update task-runtime, or rebuild the component with the task-sdk of {VERSION}"
+        ),
+        false => format!(
+            "this host speaks {VERSION}: the component is older; rebuild it with the task-sdk of {VERSION}"
+        ),
+    }
+}
+
+fn objection_to_import(name: &str, wasi: bool) -> Option<String> {
     let (path, version) = name.split_once('@').unwrap_or((name, ""));
     let (package, interface) = path.split_once('/').unwrap_or((path, ""));
     if package == PACKAGE && version != VERSION {
-        return Some(format!(
-            "it imports {name}, and this host speaks {VERSION}: rebuild the component or update the host"
-        ));
+        return Some(format!("it imports {name}, and {}", misfit(version)));
     }
     if package == PACKAGE && OFFERED.contains(&interface) {
         return None;
     }
     if package.starts_with("wasi:") {
+        if wasi {
+            return None;
+        }
         return Some(format!(
-            "it imports {name}: tasks get nothing from WASI; build it for wasm32-unknown-unknown with task-sdk"
+            "it imports {name}: tasks get nothing from WASI; build it for wasm32-unknown-unknown with task-sdk, or let `allow TASK wasi` in the policy link it to nothing"
         ));
     }
     Some(format!("it imports {name}, which this host does not offer"))

@@ -3,6 +3,7 @@
 //! Nothing here decides what is granted: a power is there because its handle was constructed or its import linked ([`linker`]).
 
 pub mod bindings;
+pub mod capabilities;
 pub mod executor;
 pub mod files;
 pub mod http;

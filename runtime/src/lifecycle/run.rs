@@ -7,9 +7,10 @@ use crate::artifacts::{
 };
 use crate::component::{Engine, Limits, LoadedComponent};
 use crate::executor::{Abort, Commands};
+use crate::host::capabilities::Policy;
 use crate::host::{
-    CallError, Downloads, Executors, Facts, Failure, HostState, Linkers, Powers, Purpose,
-    TaskComponent, TaskConfigError, TaskInstance, TaskLogs, Workspace,
+    CallError, Downloads, Executors, Facts, Failure, HostState, Linkers, Powers, TaskComponent,
+    TaskConfigError, TaskInstance, TaskLogs, Workspace,
 };
 use serde_json::Value;
 use std::fs::File;
@@ -30,6 +31,8 @@ pub struct RunOptions {
     pub directory: PathBuf,
     /// Limits of the component.
     pub limits: Limits,
+    /// What the operator grants to tasks.
+    pub policy: Arc<Policy>,
     /// How many bytes all logs of a run may have together.
     pub log_size: u64,
     /// How long stopping an instance may take before it is left to the kernel.
@@ -41,6 +44,7 @@ impl Default for RunOptions {
         Self {
             directory: std::env::temp_dir(),
             limits: Limits::EXECUTION,
+            policy: Arc::default(),
             log_size: 4 << 30,
             stop: Duration::from_secs(30),
         }
@@ -176,8 +180,10 @@ impl Runner {
         let onlooker = Arc::clone(&observer);
         let logs = TaskLogs::new(directories.logs(), self.options.log_size)
             .with_onlooker(Arc::new(move |bytes| onlooker.output(bytes)));
+        let granted =
+            TaskComponent::granted(&self.engine, &self.linkers, component, &self.options.policy)?;
         let powers = self.powers(&request, logs, abort);
-        let mut instance = self.configured(component, &request, &powers).await?;
+        let mut instance = self.configured(&granted, &request, &powers).await?;
         let workspace = directories
             .workspace()
             .map_err(|error| RunError::Directories {
@@ -224,14 +230,21 @@ impl Runner {
     /// An instance that holds the configured task.
     async fn configured(
         &self,
-        loaded: &LoadedComponent,
+        component: &TaskComponent,
         request: &RunRequest,
         powers: &Powers,
     ) -> Result<TaskInstance, RunError> {
-        let component =
-            TaskComponent::new(&self.engine, &self.linkers, loaded, Purpose::Execution)?;
+        let lent = match component.grants() {
+            None => powers.clone(),
+            // The host's own uploads, of logs, need no grant.
+            Some(grants) => Powers {
+                commands: grants.commands(Arc::clone(&powers.commands)),
+                artifacts: grants.artifacts(Arc::clone(&powers.artifacts)),
+                ..powers.clone()
+            },
+        };
         let state = HostState::new(&self.engine, &self.options.limits, Arc::clone(&self.facts))
-            .with_powers(powers.clone());
+            .with_powers(lent);
         let mut instance = component.instantiate(state).await?;
         let architecture = self.facts.architecture();
         let configured = instance

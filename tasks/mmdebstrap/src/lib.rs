@@ -34,6 +34,12 @@ impl MmDebstrap {
 impl Task for MmDebstrap {
     const NAME: &'static str = "mmdebstrap";
     const SUMMARY: &'static str = "Make a system tarball from package repositories";
+    const NEEDS: Option<Needs> = Some(Needs {
+        commands: &["mmdebstrap", "dpkg-query"],
+        http: true,
+        uploads: &["debian:system-tarball"],
+        ..Needs::NOTHING
+    });
 
     type Data = MmDebstrapData;
     type DynamicData = MmDebstrapDynamicData;

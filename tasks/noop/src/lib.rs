@@ -15,6 +15,7 @@ register_task!(Noop as ExternalTask);
 impl Task for Noop {
     const NAME: &'static str = "noop";
     const SUMMARY: &'static str = "Do nothing, and succeed or fail as told";
+    const NEEDS: Option<Needs> = Some(Needs::NOTHING);
 
     type Data = NoopData;
     type DynamicData = NoopDynamicData;

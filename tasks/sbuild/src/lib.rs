@@ -27,6 +27,18 @@ register_task!(Sbuild as RunCommandTask);
 impl Task for Sbuild {
     const NAME: &'static str = "sbuild";
     const SUMMARY: &'static str = "Build binary packages from a Debian source package";
+    const NEEDS: Option<Needs> = Some(Needs {
+        commands: &["sbuild"],
+        environments: true,
+        uploads: &[
+            "debian:binary-package",
+            "debian:binary-packages",
+            "debian:package-build-log",
+            "debian:upload",
+            "debusine:signing-input",
+        ],
+        ..Needs::NOTHING
+    });
 
     type Data = SbuildData;
     type DynamicData = SbuildDynamicData;

@@ -1,9 +1,11 @@
 //! Calls the library in a loop, and prints what that takes as JSON: what starting a process each time would hide.
 //!
-//! `in-process scheduling DATA WORKER FARM`, `in-process commands` `in-process sandbox IMAGE SHA256 DIRECTORY` or
-//! `in-process unpack IMAGE SHA256 DIRECTORY`; tests/bench runs it.
+//! `in-process scheduling DATA WORKER FARM`, `matching TASKS WORKERS`, `footprint`, `commands`, `sandbox IMAGE SHA256 DIRECTORY` or
+//! `unpack IMAGE SHA256 DIRECTORY`; tests/bench runs it.
 
 mod commands;
+mod footprint;
+mod matching;
 mod place;
 mod sandbox;
 mod scheduling;
@@ -21,6 +23,8 @@ fn main() -> Result<()> {
         match *arguments {
             ["scheduling", data, worker, farm] => scheduling::measure(data, worker, farm).await,
             ["commands"] => commands::measure().await,
+            ["matching", tasks, workers] => matching::measure(tasks, workers),
+            ["footprint"] => footprint::measure().await,
             ["sandbox", image, sha256, directory] => {
                 sandbox::measure(image.as_ref(), sha256, directory.as_ref()).await
             }

@@ -1,11 +1,11 @@
 //! `can-run-on`, asked many times: with a fresh instance for each question, and with a task and workers that are kept.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-use task_runtime::component::{ComponentCache, Engine, Limits, Registry};
+use task_runtime::component::{ComponentCache, Engine, EngineOptions, Limits, Registry};
 use task_runtime::host::{HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance};
 
 const ANEW: u32 = 2_000;
@@ -25,6 +25,15 @@ pub async fn measure(data: &str, worker: &str, farm: &str) -> Result<Value> {
     }
     let anew = start.elapsed();
 
+    let start = Instant::now();
+    let mut labels = 0;
+    for _ in 0..ANEW {
+        let mut task = asked.configured(&data).await?;
+        labels += task.label().await?.len();
+    }
+    let label = start.elapsed();
+    ensure!(labels > 0, "sbuild has no label");
+
     let metadata: Vec<String> = farm.iter().map(Value::to_string).collect();
     let mut task = asked.configured(&data).await?;
     let workers = task.prepare_workers(&metadata).await?;
@@ -39,6 +48,7 @@ pub async fn measure(data: &str, worker: &str, farm: &str) -> Result<Value> {
 
     Ok(json!({
         "microseconds_anew": anew.as_secs_f64() * 1e6 / f64::from(ANEW),
+        "microseconds_label": label.as_secs_f64() * 1e6 / f64::from(ANEW),
         "yes_anew": f64::from(yes_anew) / f64::from(ANEW),
         "pairs_per_microsecond_kept": pairs / kept.as_secs_f64() / 1e6,
         "yes_kept": f64::from(yes_kept) / pairs,
@@ -58,7 +68,7 @@ impl Sbuild {
         let tasks = directory("TASK_RUNTIME_TASKS")?;
         let cache = directory("TASK_RUNTIME_CACHE")?;
         let cache = ComponentCache::new(&Path::new(&cache).join("components"));
-        let engine = Engine::new()?;
+        let engine = Engine::with(EngineOptions::SCHEDULER)?;
         let registry = Registry::open(engine.clone(), cache, &[tasks.into()])?;
         let loaded = registry.load("sbuild")?;
         let linkers = Linkers::new(&engine).map_err(anyhow::Error::from)?;
@@ -75,8 +85,7 @@ impl Sbuild {
         let facts = Arc::clone(&self.facts);
         let state = HostState::new(&self.engine, &Limits::SCHEDULING, facts as _);
         let mut instance = self.component.instantiate(state).await?;
-        let data = serde_json::from_str(data)?;
-        match instance.configure(&data, None, None).await? {
+        match instance.configure_json(data, None, None).await? {
             Ok(()) => Ok(instance),
             Err(refused) => Err(anyhow!("sbuild refuses its data: {refused:?}")),
         }

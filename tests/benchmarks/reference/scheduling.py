@@ -20,6 +20,14 @@ for _ in range(ANEW):
 anew = perf_counter() - start
 report = {"microseconds_anew": anew / ANEW * 1e6, "yes_anew": yes / ANEW}
 
+start = perf_counter()
+labels = 0
+for _ in range(ANEW):
+    labels += len(sbuild(json.loads(data)).get_label())
+report["microseconds_label"] = (perf_counter() - start) / ANEW * 1e6
+if not labels:
+    sys.exit("sbuild has no label")
+
 task = sbuild(json.loads(data))
 workers = json.loads(farm)
 yes = 0

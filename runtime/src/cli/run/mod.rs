@@ -20,7 +20,8 @@ use std::sync::Arc;
 use task_runtime::artifacts::local::{LocalStore, NewWorkRequest, WorkRequestResult};
 use task_runtime::component::LoadedComponent;
 use task_runtime::executor::{Abort, HostCommands};
-use task_runtime::host::{Purpose, TaskComponent, WebDownloads};
+use task_runtime::host::capabilities::Policy;
+use task_runtime::host::{TaskComponent, WebDownloads};
 use task_runtime::lifecycle::{RunError, RunOptions, RunRequest, RunResult, Runner, Verdict};
 
 /// Arguments of `run`.
@@ -54,7 +55,8 @@ pub async fn run(arguments: Arguments, places: &Places, output: &Output) -> Outc
     let tasks = Tasks::open(places)?;
     let loaded = tasks.registry.load(&arguments.task.task)?;
     // What this host does not offer is told before anything is recorded.
-    TaskComponent::new(tasks.engine(), &tasks.linkers, &loaded, Purpose::Execution)?;
+    let policy = Arc::new(places.policy()?);
+    TaskComponent::granted(tasks.engine(), &tasks.linkers, &loaded, &policy)?;
     let data = arguments.task.data()?;
     tasks.configured(&loaded, &data, None).await?;
     let store = Arc::new(places.store()?);
@@ -81,7 +83,7 @@ pub async fn run(arguments: Arguments, places: &Places, output: &Output) -> Outc
         data,
         dynamic_data,
     };
-    let runner = runner(&tasks, &store, places)?;
+    let runner = runner(&tasks, &store, places, policy)?;
     let progress = Arc::new(Progress::new(output));
     let outcome = drive(&runner, &loaded, request, &progress).await;
     progress.finish();
@@ -101,8 +103,16 @@ async fn given(
     Ok(dynamic_data)
 }
 
-fn runner(tasks: &Tasks, store: &Arc<LocalStore>, places: &Places) -> Result<Runner, CliError> {
-    let options = RunOptions::default();
+fn runner(
+    tasks: &Tasks,
+    store: &Arc<LocalStore>,
+    places: &Places,
+    policy: Arc<Policy>,
+) -> Result<Runner, CliError> {
+    let options = RunOptions {
+        policy,
+        ..RunOptions::default()
+    };
     let environments =
         PassableEnvironments::new(Arc::clone(store) as _, &places.cache()?, &options.directory);
     Ok(Runner {

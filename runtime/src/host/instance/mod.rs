@@ -1,53 +1,24 @@
 //! One instance of a task component, with its exports as typed calls that tell failures, limits and traps apart.
 
-use super::bindings::debusine::task::commands::Exit;
+mod error;
+mod stages;
+
+use super::HostState;
 use super::bindings::exports::debusine::task::{execution, scheduling};
+use super::capabilities::{Capability, Grants, Policy};
 use super::files::DirectoryHandle;
 use super::linker::{self, Linkers, Purpose};
-use super::{Failure, HostState};
-use crate::component::{Engine, LimitReached, LoadedComponent, Metered, inspect, limit_reached};
+use crate::component::{Engine, LimitReached, LoadedComponent, Manifest, Metered, inspect};
+use error::call_error;
 use serde_json::Value;
+use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{InstancePre, ResourceAny};
 
 pub use super::bindings::debusine::task::types::{PathPart, Violation};
+pub use error::{CallError, CallErrorReason};
 pub use execution::PlannedCommand;
 pub use scheduling::{Description, DynamicDataError, TaskConfigError};
-
-/// A call into a component that did not come back.
-#[derive(Debug, thiserror::Error)]
-#[error("task {task}: {call}: {reason}")]
-pub struct CallError {
-    /// Name of the task.
-    pub task: String,
-    /// The call, e.g. `run`.
-    pub call: &'static str,
-    /// What happened.
-    pub reason: CallErrorReason,
-}
-
-/// What happened in a call that did not come back.
-#[derive(Debug, thiserror::Error)]
-pub enum CallErrorReason {
-    /// The component reached one of its limits.
-    #[error("limit reached: {0}")]
-    Limit(LimitReached),
-    /// The component panicked; this is what it said.
-    #[error("the component panicked: {0}")]
-    Panic(String),
-    /// The component trapped without a word.
-    #[error("the component trapped: {0}")]
-    Trap(String),
-    /// The component answered with something that is not what it should be.
-    #[error("the component's answer is unusable: {0}")]
-    Answer(String),
-    /// The component cannot be run by this host.
-    #[error("{0}")]
-    Unsuitable(String),
-    /// The instance ended with an earlier call.
-    #[error("the instance has ended with an earlier error")]
-    Ended,
-}
 
 /// A component whose imports are resolved: instances of it start in microseconds.
 #[derive(Clone)]
@@ -57,6 +28,7 @@ pub struct TaskComponent {
     resolved: InstancePre<HostState>,
     scheduling: scheduling::GuestIndices,
     execution: Option<execution::GuestIndices>,
+    grants: Option<Arc<Grants>>,
 }
 
 /// The directories of a run.
@@ -76,23 +48,56 @@ pub struct TaskInstance {
     execution: Option<execution::Guest>,
     task: Option<ResourceAny>,
     ended: bool,
+    grants: Option<Arc<Grants>>,
 }
 
 impl TaskComponent {
-    /// Resolves a component for a purpose. What it imports or lacks is told in words.
+    /// Resolves a component for a purpose, with all of the powers that it imports. What it imports or lacks is told in words.
     pub fn new(
         engine: &Engine,
         linkers: &Linkers,
         loaded: &LoadedComponent,
         purpose: Purpose,
     ) -> Result<Self, CallError> {
+        Self::resolve(engine, linkers, loaded, purpose, None)
+    }
+
+    /// Resolves a component for a run with exactly the powers that its manifest asks for and the policy grants.
+    pub fn granted(
+        engine: &Engine,
+        linkers: &Linkers,
+        loaded: &LoadedComponent,
+        policy: &Arc<Policy>,
+    ) -> Result<Self, CallError> {
+        let manifest = Manifest::of(&loaded.path).map_err(|error| CallError {
+            task: loaded.name.clone(),
+            call: "load",
+            reason: CallErrorReason::Unsuitable(error.to_string()),
+            last_words: None,
+        })?;
+        let imports = linker::imports(&loaded.component);
+        let grants = Grants::resolve(&loaded.name, &manifest, &imports, policy);
+        let grants = Some(Arc::new(grants));
+        Self::resolve(engine, linkers, loaded, Purpose::Execution, grants)
+    }
+
+    fn resolve(
+        engine: &Engine,
+        linkers: &Linkers,
+        loaded: &LoadedComponent,
+        purpose: Purpose,
+        grants: Option<Arc<Grants>>,
+    ) -> Result<Self, CallError> {
         let unsuitable = |words: String| CallError {
             task: loaded.name.clone(),
             call: "load",
             reason: CallErrorReason::Unsuitable(words),
+            last_words: None,
         };
         let explain = |error: wasmtime::Error| {
-            let objections = inspect(&loaded.path).map(|interface| linker::objections(&interface));
+            let wasi = grants.as_ref().is_some_and(|it| it.has(Capability::Wasi));
+            let objections =
+                inspect(&loaded.path).map(|interface| linker::objections(&interface, wasi));
             unsuitable(match objections {
                 Ok(objections) if !objections.is_empty() => {
                     format!("{}: {}", loaded.path.display(), objections.join("; "))
@@ -101,7 +106,7 @@ impl TaskComponent {
             })
         };
         let resolved = linkers
-            .resolve(&loaded.component, purpose)
+            .resolve(&loaded.component, purpose, grants.as_deref())
             .map_err(explain)?;
         let scheduling = scheduling::GuestIndices::new(&resolved).map_err(explain)?;
         let execution = match purpose {
@@ -114,7 +119,13 @@ impl TaskComponent {
             resolved,
             scheduling,
             execution,
+            grants,
         })
+    }
+
+    /// What it may do; none if that was not asked.
+    pub fn grants(&self) -> Option<&Arc<Grants>> {
+        self.grants.as_ref()
     }
 
     /// Name of the task.
@@ -147,24 +158,16 @@ impl TaskComponent {
                 execution,
                 task: None,
                 ended: false,
+                grants: self.grants.clone(),
             }),
-            Err(error) => Err(CallError {
-                task: self.name.clone(),
-                call: "instantiate",
-                reason: reason(error, &mut store),
-            }),
+            Err(error) => Err(call_error(
+                &self.name,
+                "instantiate",
+                error,
+                &mut store,
+                None,
+            )),
         }
-    }
-}
-
-/// What an error of wasmtime means.
-fn reason(error: wasmtime::Error, store: &mut Store<HostState>) -> CallErrorReason {
-    if let Some(limit) = limit_reached(&error) {
-        return CallErrorReason::Limit(limit);
-    }
-    match store.data_mut().last_words.take() {
-        Some(words) => CallErrorReason::Panic(words),
-        None => CallErrorReason::Trap(format!("{:#}", error.root_cause())),
     }
 }
 
@@ -203,14 +206,35 @@ impl TaskInstance {
         dynamic_data: Option<&Value>,
         worker_architecture: Option<&str>,
     ) -> Result<Result<(), TaskConfigError>, CallError> {
-        let guest = self.scheduling.clone();
-        let data = data.to_string();
         let dynamic_data = dynamic_data.map(Value::to_string);
+        self.configure_json(
+            &data.to_string(),
+            dynamic_data.as_ref(),
+            worker_architecture,
+        )
+        .await
+    }
+
+    /// The same for data that are JSON text already. The task that was configured before is dropped.
+    pub async fn configure_json(
+        &mut self,
+        data: &str,
+        dynamic_data: Option<&String>,
+        worker_architecture: Option<&str>,
+    ) -> Result<Result<(), TaskConfigError>, CallError> {
+        if let Some(former) = self.task.take() {
+            self.call("drop", async |store| {
+                former.resource_drop_async(store).await
+            })
+            .await?;
+        }
+        let guest = self.scheduling.clone();
+        let data = data.to_owned();
         let configured = self
             .call("configure", async |store| {
                 guest
                     .task()
-                    .call_configure(store, &data, dynamic_data.as_ref(), worker_architecture)
+                    .call_configure(store, &data, dynamic_data, worker_architecture)
                     .await
             })
             .await?;
@@ -275,6 +299,19 @@ impl TaskInstance {
         let guest = self.scheduling.clone();
         self.call("workers", async |store| {
             guest.workers().call_constructor(store, metadata).await
+        })
+        .await
+    }
+
+    /// Adds workers to prepared ones; their positions follow the last one's.
+    pub async fn add_workers(
+        &mut self,
+        workers: ResourceAny,
+        metadata: &[String],
+    ) -> Result<(), CallError> {
+        let guest = self.scheduling.clone();
+        self.call("add", async |store| {
+            guest.workers().call_add(store, workers, metadata).await
         })
         .await
     }
@@ -345,6 +382,7 @@ impl TaskInstance {
             task: self.name.clone(),
             call,
             reason,
+            last_words: None,
         }
     }
 
@@ -357,190 +395,24 @@ impl TaskInstance {
         if self.ended {
             return Err(self.error(call, CallErrorReason::Ended));
         }
-        self.store.data_mut().meter().begin_call();
-        match work(&mut self.store).await {
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                self.ended = true;
-                let reason = reason(error, &mut self.store);
-                Err(self.error(call, reason))
-            }
-        }
-    }
-}
-
-/// The stages of a run. The inner error is the task's own failure.
-impl TaskInstance {
-    /// Downloads the inputs.
-    pub async fn fetch_input(
-        &mut self,
-        workspace: &Workspace,
-    ) -> Result<Result<bool, Failure>, CallError> {
-        self.stage(
-            "fetch-input",
-            workspace,
-            async |guest, store, task, workspace| {
-                guest.call_fetch_input(store, task, workspace).await
-            },
-        )
-        .await
-    }
-
-    /// Picks files, writes configuration, starts an instance of the environment.
-    pub async fn configure_for_execution(
-        &mut self,
-        workspace: &Workspace,
-    ) -> Result<Result<bool, Failure>, CallError> {
-        self.stage(
-            "configure-for-execution",
-            workspace,
-            async |guest, store, task, workspace| {
-                guest
-                    .call_configure_for_execution(store, task, workspace)
-                    .await
-            },
-        )
-        .await
-    }
-
-    /// Takes the inputs into the instance of the environment.
-    pub async fn prepare_to_run(
-        &mut self,
-        workspace: &Workspace,
-    ) -> Result<Result<(), Failure>, CallError> {
-        self.stage(
-            "prepare-to-run",
-            workspace,
-            async |guest, store, task, workspace| {
-                guest.call_prepare_to_run(store, task, workspace).await
-            },
-        )
-        .await
-    }
-
-    /// The command that `run` will run.
-    pub async fn command_line(
-        &mut self,
-        workspace: &Workspace,
-    ) -> Result<Result<Option<PlannedCommand>, Failure>, CallError> {
-        self.stage(
-            "command-line",
-            workspace,
-            async |guest, store, task, workspace| {
-                guest.call_command_line(store, task, workspace).await
-            },
-        )
-        .await
-    }
-
-    /// Does the work and judges it.
-    pub async fn run(&mut self, workspace: &Workspace) -> Result<Result<bool, Failure>, CallError> {
-        self.stage("run", workspace, async |guest, store, task, workspace| {
-            guest.call_run(store, task, workspace).await
+        let meter = self.store.data_mut().meter();
+        meter.begin_call();
+        let answer = match meter.wall() {
+            None => work(&mut self.store).await,
+            // What the call waits for is dropped with it, and with that what it started.
+            Some(wall) => tokio::time::timeout(wall, work(&mut self.store))
+                .await
+                .unwrap_or_else(|_| Err(LimitReached::Wall(wall).into())),
+        };
+        answer.map_err(|error| {
+            self.ended = true;
+            call_error(
+                &self.name,
+                call,
+                error,
+                &mut self.store,
+                self.grants.as_deref(),
+            )
         })
-        .await
-    }
-
-    /// What `run` answers for a command that ended so.
-    pub async fn task_succeeded(
-        &mut self,
-        workspace: &Workspace,
-        exit: Exit,
-    ) -> Result<Result<bool, Failure>, CallError> {
-        self.stage(
-            "task-succeeded",
-            workspace,
-            async |guest, store, task, workspace| {
-                guest
-                    .call_task_succeeded(store, task, workspace, exit)
-                    .await
-            },
-        )
-        .await
-    }
-
-    /// Checks that the results fit each other.
-    pub async fn consistency_errors(
-        &mut self,
-        workspace: &Workspace,
-    ) -> Result<Result<Vec<String>, Failure>, CallError> {
-        self.stage(
-            "check-directory-for-consistency-errors",
-            workspace,
-            async |guest, store, task, workspace| {
-                guest
-                    .call_check_directory_for_consistency_errors(store, task, workspace)
-                    .await
-            },
-        )
-        .await
-    }
-
-    /// Uploads the results.
-    pub async fn upload_artifacts(
-        &mut self,
-        workspace: &Workspace,
-        execution_success: bool,
-    ) -> Result<Result<(), Failure>, CallError> {
-        self.stage(
-            "upload-artifacts",
-            workspace,
-            async |guest, store, task, workspace| {
-                guest
-                    .call_upload_artifacts(store, task, workspace, execution_success)
-                    .await
-            },
-        )
-        .await
-    }
-
-    /// Stops what the task started.
-    pub async fn cleanup(&mut self) -> Result<Result<(), Failure>, CallError> {
-        let (guest, task) = self.executing("cleanup")?;
-        self.call("cleanup", async |store| {
-            guest.call_cleanup(store, task).await
-        })
-        .await
-    }
-
-    /// Whether a call has ended the instance.
-    pub fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    fn executing(&self, call: &'static str) -> Result<(execution::Guest, ResourceAny), CallError> {
-        let (_, task) = self.configured(call)?;
-        match &self.execution {
-            Some(guest) => Ok((guest.clone(), task)),
-            None => {
-                let words = "the instance was made for scheduling only".to_owned();
-                Err(self.error(call, CallErrorReason::Unsuitable(words)))
-            }
-        }
-    }
-
-    /// Calls a stage with handles on both directories.
-    async fn stage<T>(
-        &mut self,
-        call: &'static str,
-        workspace: &Workspace,
-        work: impl AsyncFnOnce(
-            &execution::Guest,
-            &mut Store<HostState>,
-            ResourceAny,
-            execution::Workspace,
-        ) -> wasmtime::Result<T>,
-    ) -> Result<T, CallError> {
-        let (guest, task) = self.executing(call)?;
-        let workspace = workspace.clone();
-        self.call(call, async |store| {
-            let table = &mut store.data_mut().table;
-            let handles = execution::Workspace {
-                download: table.push(workspace.download)?,
-                execute: table.push(workspace.execute)?,
-            };
-            work(&guest, store, task, handles).await
-        })
-        .await
     }
 }

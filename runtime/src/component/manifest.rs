@@ -1,0 +1,141 @@
+//! What a component says of itself and of its needs, read from its bytes: nothing is compiled or run.
+//!
+//! The manifest is text, one `Field: value` on each line, in a custom section of the component; task-sdk puts it there. Components of other
+//! toolchains may have it in a file beside them, `NAME.manifest` for `NAME.wasm`.
+
+use super::cache::CacheError;
+use std::path::Path;
+use wasmparser::{Parser, Payload};
+
+/// Name of the custom section.
+const SECTION: &str = "debusine:task";
+
+/// The most bytes of a manifest that are read.
+const LONGEST: usize = 64 << 10;
+
+/// What a component says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Manifest {
+    /// Name of its task.
+    pub task: Option<String>,
+    /// What the task does, in one line.
+    pub summary: Option<String>,
+    /// The SDK that it was built with, e.g. `task-sdk 0.1.0`.
+    pub sdk: Option<String>,
+    /// What it needs; none if it does not say, and so asks for all that it imports.
+    pub needs: Option<Needs>,
+}
+
+/// What a task needs of its worker's power.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Needs {
+    /// Programs that it starts on the host.
+    pub commands: Vec<String>,
+    /// Whether it starts environments, and programs in them.
+    pub environments: bool,
+    /// Whether it fetches URLs.
+    pub http: bool,
+    /// Categories of artifacts that it uploads.
+    pub uploads: Vec<String>,
+}
+
+impl Manifest {
+    /// The manifest of the component in a file: its own, else that beside it, else an empty one.
+    pub fn of(path: &Path) -> Result<Self, CacheError> {
+        let bytes = std::fs::read(path).map_err(|error| CacheError::Read {
+            path: path.to_owned(),
+            error,
+        })?;
+        let invalid = |reason: String| CacheError::Invalid {
+            path: path.to_owned(),
+            reason,
+        };
+        if let Some(text) = section(&bytes).map_err(invalid)? {
+            return Self::parse(text).map_err(invalid);
+        }
+        match std::fs::read_to_string(path.with_extension("manifest")) {
+            Ok(text) => Self::parse(&text).map_err(invalid),
+            Err(_) => Ok(Self::default()),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut manifest = Self::default();
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let (field, value) = line
+                .split_once(':')
+                .ok_or_else(|| format!("manifest: {line:?}: no field; write `Field: value`"))?;
+            let value = value.trim();
+            match field {
+                "Task" => manifest.task = Some(value.to_owned()),
+                "Summary" => manifest.summary = Some(value.to_owned()),
+                "SDK" => manifest.sdk = Some(value.to_owned()),
+                "Commands" => manifest.needs().commands = words(value),
+                "Environments" => manifest.needs().environments = truth(field, value)?,
+                "HTTP" => manifest.needs().http = truth(field, value)?,
+                "Uploads" => manifest.needs().uploads = words(value),
+                // Later versions may know more fields; what they ask for is not granted here.
+                _ => {}
+            }
+        }
+        Ok(manifest)
+    }
+
+    fn needs(&mut self) -> &mut Needs {
+        self.needs.get_or_insert_default()
+    }
+}
+
+fn words(value: &str) -> Vec<String> {
+    value.split_whitespace().map(str::to_owned).collect()
+}
+
+fn truth(field: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(format!("manifest: {field}: {value:?}; write yes or no")),
+    }
+}
+
+/// The custom section, wherever in the component it is. What is no WebAssembly is an error.
+fn section(bytes: &[u8]) -> Result<Option<&str>, String> {
+    for payload in Parser::new(0).parse_all(bytes) {
+        if let Payload::CustomSection(section) = payload.map_err(|error| error.to_string())?
+            && section.name() == SECTION
+        {
+            if section.data().len() > LONGEST {
+                return Err(format!("manifest: longer than {LONGEST} bytes"));
+            }
+            let text = std::str::from_utf8(section.data());
+            return text.map(Some).map_err(|_| "manifest: not UTF-8".to_owned());
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_without_needs_asks_for_what_is_imported() {
+        let manifest = Manifest::parse("Task: a\nSDK: x 1\n").unwrap();
+        assert_eq!(manifest.needs, None);
+        assert_eq!(manifest.task.as_deref(), Some("a"));
+        let manifest = Manifest::parse("Uploads:\n\nFuture: 1\n").unwrap();
+        assert_eq!(manifest.needs, Some(Needs::default()));
+    }
+
+    #[test]
+    fn a_malformed_manifest_is_told_apart_from_none() {
+        assert!(Manifest::parse("no field").is_err());
+        assert!(
+            Manifest::parse("HTTP: perhaps")
+                .unwrap_err()
+                .contains("yes or no")
+        );
+        assert!(section(b"no component").is_err());
+        assert_eq!(section(b"\0asm\x0d\0\x01\0"), Ok(None));
+    }
+}

@@ -1,0 +1,93 @@
+//! How a call into a component goes wrong.
+
+use crate::component::{LimitReached, limit_reached};
+use crate::host::HostState;
+use crate::host::capabilities::Grants;
+use wasmtime::Store;
+
+/// A call into a component that did not come back.
+#[derive(Debug, thiserror::Error)]
+#[error("task {task}: {call}: {reason}{}", said(.last_words.as_deref()))]
+pub struct CallError {
+    /// Name of the task.
+    pub task: String,
+    /// The call, e.g. `run`.
+    pub call: &'static str,
+    /// What happened.
+    pub reason: CallErrorReason,
+    /// What the component said last, if that is not the reason itself.
+    pub last_words: Option<String>,
+}
+
+fn said(words: Option<&str>) -> String {
+    words.map_or_else(String::new, |words| {
+        format!("; before that it said: {words}")
+    })
+}
+
+/// What happened in a call that did not come back.
+#[derive(Debug, thiserror::Error)]
+pub enum CallErrorReason {
+    /// The component reached one of its limits.
+    #[error("limit reached: {0}")]
+    Limit(LimitReached),
+    /// The component panicked; this is what it said.
+    #[error("the component panicked: {0}")]
+    Panic(String),
+    /// The component trapped without a word.
+    #[error("the component trapped: {0}")]
+    Trap(String),
+    /// The component answered with something that is not what it should be.
+    #[error("the component's answer is unusable: {0}")]
+    Answer(String),
+    /// The component cannot be run by this host.
+    #[error("{0}")]
+    Unsuitable(String),
+    /// The component used a power that was not granted to it.
+    #[error("not granted: {0}")]
+    NotGranted(String),
+    /// The instance ended with an earlier call.
+    #[error("the instance has ended with an earlier error")]
+    Ended,
+}
+
+/// What an error of wasmtime means.
+pub(super) fn call_error(
+    task: &str,
+    call: &'static str,
+    error: wasmtime::Error,
+    store: &mut Store<HostState>,
+    grants: Option<&Grants>,
+) -> CallError {
+    let mut last_words = store.data_mut().last_words.take();
+    let reason = match (limit_reached(&error), last_words.take()) {
+        (Some(limit), words) => {
+            last_words = words;
+            CallErrorReason::Limit(limit)
+        }
+        (None, Some(words)) => CallErrorReason::Panic(words),
+        (None, None) => trap(&error.root_cause().to_string(), grants),
+    };
+    CallError {
+        task: task.to_owned(),
+        call,
+        reason,
+        last_words,
+    }
+}
+
+/// What a trap means in which the component left no words of its own.
+fn trap(words: &str, grants: Option<&Grants>) -> CallErrorReason {
+    // What wasmtime says of an import that was linked to a trap.
+    let unlinked = words
+        .strip_prefix("unknown import: `debusine:task/")
+        .and_then(|name| name.split_once('@'));
+    let missing = match (unlinked, grants) {
+        (Some((interface, _)), Some(grants)) => grants.missing(interface),
+        _ => None,
+    };
+    match missing {
+        Some(missing) => CallErrorReason::NotGranted(missing),
+        None => CallErrorReason::Trap(words.to_owned()),
+    }
+}

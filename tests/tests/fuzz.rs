@@ -1,0 +1,281 @@
+//! Bytes that nobody meant: mutated components, task data, names and Debian files neither end the host nor get out.
+//!
+//! Each target runs for a second; `FUZZ_SECONDS=600 cargo test --test fuzz` runs longer. A failure prints the seed of its input, and
+//! `FUZZ_SEED=N` begins there.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use task_runtime::component::{ComponentCache, Engine, Manifest, inspect};
+use task_runtime::host::files::DirectoryHandle;
+use task_runtime_tests::fixtures::Bench;
+use task_sdk::debian::changes::Changes;
+use task_sdk::debian::deb::Deb;
+use task_sdk::debian::deb822::Stanza;
+use task_sdk::debian::dsc::Dsc;
+
+/// Numbers that look random and are the same for the same seed (xorshift64*).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
+    }
+
+    fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.below(choices.len())]
+    }
+}
+
+/// Runs a target on fresh numbers until its time is over.
+fn for_a_while(mut target: impl FnMut(&mut Numbers)) {
+    let setting = |name: &str| std::env::var(name).ok()?.parse().ok();
+    let time = Duration::from_secs(setting("FUZZ_SECONDS").unwrap_or(1));
+    let first = setting("FUZZ_SEED").unwrap_or(1);
+    let begun = Instant::now();
+    for seed in first.. {
+        if begun.elapsed() > time {
+            break;
+        }
+        let told = Seed(seed);
+        target(&mut Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+        std::mem::forget(told);
+    }
+}
+
+/// Says the seed when a target panics.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        eprintln!("failed with FUZZ_SEED={}", self.0);
+    }
+}
+
+/// Changes a few bytes, cuts, repeats.
+fn mutate(bytes: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+    let mut mutated = bytes.to_vec();
+    for _ in 0..=numbers.below(8) {
+        if mutated.is_empty() {
+            break;
+        }
+        let place = numbers.below(mutated.len());
+        match numbers.below(5) {
+            0 => mutated[place] = numbers.next() as u8,
+            1 => mutated[place] ^= 1 << numbers.below(8),
+            2 => mutated.truncate(place),
+            3 => mutated.insert(place, *numbers.pick(b"\0\n: -\xff~(")),
+            _ => {
+                let end = (place + numbers.below(64)).min(mutated.len());
+                let copied = mutated[place..end].to_vec();
+                mutated.splice(place..place, copied);
+            }
+        }
+    }
+    mutated
+}
+
+#[test]
+fn components() -> Result<()> {
+    let noop = fs::read(Bench::new()?.load("noop")?.path)?;
+    let engine = Engine::new()?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("noop.wasm");
+    for_a_while(|numbers| {
+        fs::write(&path, mutate(&noop, numbers)).expect("a scratch file");
+        let _ = Manifest::of(&path);
+        let _ = inspect(&path);
+        let _ = ComponentCache::none().load(&engine, &path);
+    });
+    Ok(())
+}
+
+const DATA: &[&str] = &[
+    r#"{"input": {"source_artifact": 1}, "host_architecture": "amd64", "environment": "debian/match:codename=bookworm", "build_components": ["any", "all"], "binnmu": {"changelog": "x", "suffix": "+b1"}}"#,
+    r#"{"bootstrap_options": {"architecture": "amd64", "variant": "apt", "extra_packages": ["hello"]}, "bootstrap_repositories": [{"mirror": "http://deb.debian.org/debian", "suite": "bookworm", "components": ["main"], "check_signature_with": "system"}], "customization_script": "x"}"#,
+    r#"{"result": true, "task_configuration": 5}"#,
+];
+
+/// Replaces a value somewhere in a document.
+fn mutate_value(value: &mut Value, numbers: &mut Numbers) {
+    let descend = numbers.below(4) > 0;
+    match value {
+        Value::Object(members) if descend && !members.is_empty() => {
+            let place = numbers.below(members.len());
+            if let Some(member) = members.values_mut().nth(place) {
+                mutate_value(member, numbers);
+            }
+        }
+        Value::Array(elements) if descend && !elements.is_empty() => {
+            let place = numbers.below(elements.len());
+            mutate_value(&mut elements[place], numbers);
+        }
+        _ => {
+            let strange = [
+                json!(null),
+                json!(-1),
+                json!(1e308),
+                json!(u64::MAX),
+                json!(""),
+                json!("\u{0}/../\u{202e}"),
+                json!("x".repeat(100_000)),
+                json!([[[[]]]]),
+                json!({"": {"a": []}}),
+                json!(true),
+            ];
+            *value = numbers.pick(&strange).clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn task_data() -> Result<()> {
+    let bench = Bench::new()?;
+    let names: Vec<String> = bench
+        .registry
+        .tasks()
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let mut inputs = Vec::new();
+    for_a_while(|numbers| {
+        let text = *numbers.pick(DATA);
+        let input = match numbers.below(3) {
+            0 => String::from_utf8_lossy(&mutate(text.as_bytes(), numbers)).into_owned(),
+            _ => {
+                let mut value = serde_json::from_str(text).expect("it is JSON");
+                mutate_value(&mut value, numbers);
+                value.to_string()
+            }
+        };
+        inputs.push(input);
+        inputs.truncate(300);
+    });
+    for name in names
+        .iter()
+        .filter(|name| !["hostile", "scripted"].contains(&name.as_str()))
+    {
+        let mut task = bench.instance(name).await?;
+        for input in &inputs {
+            // Data are refused or understood; a trap would be an error here.
+            if task.configure_json(input, None, None).await?.is_ok() {
+                task.label().await?;
+                task.data().await?;
+                task.can_run_on(&"{}".to_owned()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn names_beneath_a_directory() -> Result<()> {
+    let outside = tempfile::tempdir()?;
+    let inside = outside.path().join("inside");
+    fs::create_dir(&inside)?;
+    fs::write(outside.path().join("secret"), "secret")?;
+    fs::create_dir(inside.join("a"))?;
+    std::os::unix::fs::symlink("..", inside.join("link"))?;
+    std::os::unix::fs::symlink("../../secret", inside.join("a/secret"))?;
+    let handle = DirectoryHandle::open(&inside)?;
+    let parts = [
+        "..", ".", "", "a", "link", "secret", "/", "\0", "x", "\u{fffd}",
+    ];
+    for_a_while(|numbers| {
+        let count = 1 + numbers.below(6);
+        let name: Vec<&str> = (0..count).map(|_| *numbers.pick(&parts)).collect();
+        let name = name.join("/");
+        if let Ok(file) = handle.open_file(&name) {
+            let text = std::io::read_to_string(file).unwrap_or_default();
+            assert_ne!(text, "secret", "{name:?}");
+        }
+        let _ = handle.create_file(&name, 0o600);
+    });
+    assert_eq!(fs::read_to_string(outside.path().join("secret"))?, "secret");
+    assert_eq!(names(outside.path())?, ["inside", "secret"]);
+    Ok(())
+}
+
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+const STANZA: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nFormat: 3.0 (quilt)\nSource: hello\nBinary: hello\nArchitecture: any\nVersion: 2.10-3\nDescription: two\n lines\nChecksums-Sha256:\n 31e066137a962676e89f69d1b65382de95a7ef7d914b8cb956f41ea72e0f516b 725946 hello_2.10.orig.tar.gz\nFiles:\n 6cd0ffea3884a4e79330338dcc2987d6 725946 devel optional hello_2.10.orig.tar.gz\n\n-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n";
+
+#[test]
+fn changes_and_dsc() {
+    for_a_while(|numbers| {
+        let text = mutate(STANZA.as_bytes(), numbers);
+        let _ = Stanza::parse(&text);
+        let _ = Stanza::parse_signed(&text);
+        let _ = Dsc::parse(&text);
+        if let Ok(changes) = Changes::parse(&text) {
+            changes.to_text();
+        }
+    });
+}
+
+#[test]
+fn debs() -> Result<()> {
+    let deb = small_deb()?;
+    for_a_while(|numbers| {
+        let bytes = mutate(&deb, numbers);
+        if let Ok(deb) = Deb::read(&bytes) {
+            let _ = deb.source();
+            deb.control_files();
+        }
+    });
+    Ok(())
+}
+
+/// A .deb with a control file and nothing else.
+fn small_deb() -> Result<Vec<u8>> {
+    let control = b"Package: hello\nVersion: 1\nArchitecture: all\nDescription: x\n";
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(
+        Vec::new(),
+        flate2::Compression::fast(),
+    ));
+    let mut header = tar::Header::new_gnu();
+    header.set_size(control.len() as u64);
+    header.set_mode(0o644);
+    header.set_cksum();
+    archive.append_data(&mut header, "./control", &control[..])?;
+    let control = archive.into_inner()?.finish()?;
+    let mut deb = b"!<arch>\n".to_vec();
+    for (name, content) in [
+        ("debian-binary", b"2.0\n".as_slice()),
+        ("control.tar.gz", &control),
+        ("data.tar", &[0; 1024]),
+    ] {
+        deb.extend(
+            format!(
+                "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                0,
+                0,
+                0,
+                100_644,
+                content.len()
+            )
+            .bytes(),
+        );
+        deb.extend(content);
+        if content.len() % 2 == 1 {
+            deb.push(b'\n');
+        }
+    }
+    assert!(Deb::read(&deb).is_ok(), "the unchanged one is a .deb");
+    Ok(deb)
+}

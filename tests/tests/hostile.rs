@@ -1,0 +1,341 @@
+//! Components that attack: each attack ends in its own typed error within its limit, and the next task runs.
+
+use anyhow::Result;
+use serde_json::json;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use task_runtime::component::{LimitReached, Limits};
+use task_runtime::executor::Abort;
+use task_runtime::host::{
+    CallError, CallErrorReason, Facts, HostState, Purpose, TaskComponent, TaskInstance,
+};
+use task_runtime::lifecycle::Verdict;
+use task_runtime_tests::fixtures::{Bench, Report};
+
+/// A machine that tells the guest where and how to attack: `EXPORT:ATTACK`.
+struct Order(String);
+
+impl Facts for Order {
+    fn command_available(&self, _name: &str) -> bool {
+        false
+    }
+
+    fn architecture(&self) -> Option<String> {
+        Some("amd64".to_owned())
+    }
+
+    fn environment_variable(&self, name: &str) -> Option<String> {
+        (name == "DEB_BUILD_OPTIONS").then(|| self.0.clone())
+    }
+
+    fn has_resolv_conf(&self) -> bool {
+        false
+    }
+}
+
+const LIMITS: Limits = Limits {
+    cpu: Duration::from_millis(500),
+    wall: Some(Duration::from_secs(20)),
+    ..Limits::SCHEDULING
+};
+
+async fn instance(bench: &Bench, order: &str) -> Result<TaskInstance, CallError> {
+    let runner = &bench.runner;
+    let loaded = bench.load("hostile").expect("it is built: make guests");
+    let component = TaskComponent::new(
+        &runner.engine,
+        &runner.linkers,
+        &loaded,
+        Purpose::Scheduling,
+    )?;
+    let facts = Arc::new(Order(order.to_owned()));
+    let state = HostState::new(&runner.engine, &LIMITS, facts);
+    component.instantiate(state).await
+}
+
+/// Every export that a scheduler calls, one after the other, until one does not come back.
+async fn ask_everything(bench: &Bench, order: &str) -> Result<(), CallError> {
+    let mut task = instance(bench, order).await?;
+    task.describe().await?;
+    task.analyze_worker().await?;
+    let configured = task.configure(&json!({}), None, None).await?;
+    configured.expect("it takes any data");
+    task.data().await?;
+    task.dynamic_data().await?;
+    task.label().await?;
+    task.host_architecture().await?;
+    task.can_run_on(&"{}".to_owned()).await?;
+    let workers = task.prepare_workers(&["{}".to_owned()]).await?;
+    task.add_workers(workers, &["{}".to_owned()]).await?;
+    task.can_run_on_each(workers).await?;
+    task.compute_dynamic_data()
+        .await?
+        .expect("it computes something");
+    task.source_artifact_ids().await?;
+    Ok(())
+}
+
+const EXPORTS: [&str; 13] = [
+    "describe",
+    "analyze-worker",
+    "configure",
+    "data",
+    "dynamic-data",
+    "label",
+    "host-architecture",
+    "can-run-on",
+    "workers",
+    "add",
+    "can-run-on-each",
+    "compute-dynamic-data",
+    "source-artifact-ids",
+];
+
+/// The error of an attack in one export; it names task and call.
+async fn attacked(bench: &Bench, export: &str, attack: &str) -> CallErrorReason {
+    let error = ask_everything(bench, &format!("{export}:{attack}")).await;
+    let error = error.expect_err(attack);
+    assert_eq!((error.task.as_str(), error.call), ("hostile", export));
+    let words = error.to_string();
+    assert!(
+        words.starts_with(&format!("task hostile: {export}: ")),
+        "{words}"
+    );
+    error.reason
+}
+
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = status
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+#[tokio::test]
+async fn an_honest_component_is_not_harmed() -> Result<()> {
+    ask_everything(&Bench::new()?, "").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_in_every_export() -> Result<()> {
+    let bench = Bench::new()?;
+    for export in EXPORTS {
+        let begun = Instant::now();
+        let reason = attacked(&bench, export, "loop").await;
+        assert!(
+            matches!(reason, CallErrorReason::Limit(LimitReached::Cpu(_))),
+            "{export}: {reason}"
+        );
+        assert!(begun.elapsed() < LIMITS.cpu * 20, "{export}");
+    }
+    ask_everything(&bench, "").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_hoard_reaches_its_own_limit_and_memory_returns() -> Result<()> {
+    let bench = Bench::new()?;
+    ask_everything(&bench, "").await?;
+    let before = resident();
+    for _ in 0..3 {
+        let reason = attacked(&bench, "label", "memory").await;
+        assert!(
+            matches!(reason, CallErrorReason::Limit(LimitReached::Memory { .. })),
+            "{reason}"
+        );
+        let reason = attacked(&bench, "label", "own-handles").await;
+        assert!(
+            matches!(reason, CallErrorReason::Limit(LimitReached::Handles)),
+            "{reason}"
+        );
+        for attack in ["argument", "long"] {
+            let reason = attacked(&bench, "label", attack).await;
+            let expected = matches!(
+                reason,
+                CallErrorReason::Limit(LimitReached::Transfer | LimitReached::Memory { .. })
+            );
+            assert!(expected, "{attack}: {reason}");
+        }
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 48 << 20, "grown by {grown} bytes");
+    ask_everything(&bench, "").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn recursion_ends_with_the_stack() -> Result<()> {
+    let reason = attacked(&Bench::new()?, "label", "recursion").await;
+    // The guest's own stack in linear memory, or the engine's: whichever ends first.
+    let words = reason.to_string();
+    assert!(
+        words.contains("stack") || words.contains("out of bounds"),
+        "{words}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panic_is_told_in_the_guests_words() -> Result<()> {
+    let bench = Bench::new()?;
+    for export in EXPORTS {
+        let reason = attacked(&bench, export, "panic").await;
+        assert!(
+            matches!(&reason, CallErrorReason::Panic(words) if words == "told to panic"),
+            "{reason}"
+        );
+        let reason = attacked(&bench, export, "trap").await;
+        assert!(matches!(reason, CallErrorReason::Trap(_)), "{reason}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_that_are_none_are_refused() -> Result<()> {
+    let bench = Bench::new()?;
+    for export in [
+        "data",
+        "dynamic-data",
+        "analyze-worker",
+        "compute-dynamic-data",
+    ] {
+        for attack in ["not-json", "deep"] {
+            let reason = attacked(&bench, export, attack).await;
+            assert!(
+                matches!(reason, CallErrorReason::Answer(_)),
+                "{export}: {reason}"
+            );
+        }
+    }
+    let reason = attacked(&bench, "label", "not-utf8").await;
+    assert!(matches!(reason, CallErrorReason::Trap(_)), "{reason}");
+    let reason = attacked(&bench, "describe", "lie").await;
+    assert!(matches!(reason, CallErrorReason::Unsuitable(_)), "{reason}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn floods_of_host_calls_are_borne() -> Result<()> {
+    let bench = Bench::new()?;
+    for attack in ["calls", "journal"] {
+        let begun = Instant::now();
+        match ask_everything(&bench, &format!("label:{attack}")).await {
+            Ok(()) => {}
+            Err(error) => assert!(
+                matches!(error.reason, CallErrorReason::Limit(LimitReached::Cpu(_))),
+                "{error}"
+            ),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{attack}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_instance_is_dead_after_a_trap() -> Result<()> {
+    let bench = Bench::new()?;
+    let mut task = instance(&bench, "describe:trap").await?;
+    task.describe().await.expect_err("it traps");
+    assert!(task.has_ended());
+    let error = task.analyze_worker().await.expect_err("it is dead");
+    assert!(matches!(error.reason, CallErrorReason::Ended), "{error}");
+    Ok(())
+}
+
+/// A run of the hostile task, with little room for logs.
+async fn run(order: &str) -> Result<Report> {
+    let mut bench = Bench::new()?;
+    bench.runner.facts = Arc::new(Order(order.to_owned()));
+    bench.runner.options.log_size = 8 << 20;
+    bench.runner.options.limits = Limits {
+        cpu: Duration::from_millis(500),
+        ..Limits::EXECUTION
+    };
+    let report = bench
+        .run("hostile", json!({}), json!({}), &Abort::new())
+        .await?;
+    assert!(
+        report.left.is_empty(),
+        "{order}: left behind: {:?}",
+        report.left
+    );
+    bench.runner.facts = Arc::new(Order(String::new()));
+    let next = bench
+        .run("hostile", json!({}), json!({}), &Abort::new())
+        .await?;
+    assert_eq!(next.result?.verdict, Verdict::Success, "after {order}");
+    Ok(report)
+}
+
+fn log_of(report: &Report) -> String {
+    report.logs.values().cloned().collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn an_attack_in_any_stage_fails_that_run_alone() -> Result<()> {
+    let stages = [
+        "fetch-input",
+        "configure-for-execution",
+        "prepare-to-run",
+        "run",
+        "check-directory-for-consistency-errors",
+        "upload-artifacts",
+        "cleanup",
+    ];
+    for stage in stages {
+        for (attack, words) in [
+            ("trap", "trapped"),
+            ("loop", "limit reached"),
+            ("memory", "limit reached"),
+        ] {
+            let report = run(&format!("{stage}:{attack}")).await?;
+            let verdict = report.result.as_ref().map(|result| result.verdict);
+            assert_eq!(verdict.ok(), Some(Verdict::Failure), "{stage}:{attack}");
+            let log = log_of(&report);
+            assert!(log.contains(words), "{stage}:{attack}: {log}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_name_leads_out_of_a_directory() -> Result<()> {
+    let report = run("run:paths").await?;
+    assert_eq!(report.result?.verdict, Verdict::Success);
+    Ok(())
+}
+
+#[tokio::test]
+async fn handles_are_counted_and_cannot_be_forged() -> Result<()> {
+    let report = run("run:host-handles").await?;
+    assert!(log_of(&report).contains("handles"), "{}", log_of(&report));
+    let report = run("run:dropped-handle").await?;
+    assert_eq!(
+        report.result.as_ref().ok().map(|it| it.verdict),
+        Some(Verdict::Failure)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flood_of_logs_ends_at_its_limit() -> Result<()> {
+    let report = run("run:logs").await?;
+    let size: usize = report.logs.values().map(String::len).sum();
+    assert!(size <= 9 << 20, "{size} bytes");
+    Ok(())
+}
+
+#[test]
+fn a_link_that_somebody_staged_is_a_link_only() -> Result<()> {
+    // What the path attack meets in a run is an empty directory; the links themselves are tested beneath one handle.
+    let directory = tempfile::tempdir()?;
+    symlink("/etc", directory.path().join("link"))?;
+    let handle = task_runtime::host::files::DirectoryHandle::open(directory.path())?;
+    assert!(handle.open_file("link/passwd").is_err());
+    assert!(handle.open_file("link").is_err());
+    Ok(())
+}
