@@ -27,6 +27,11 @@ register_task!(AssembleSignedSource as ExternalTask);
 impl Task for AssembleSignedSource {
     const NAME: &'static str = "assemblesignedsource";
     const SUMMARY: &'static str = "Make a source package from a template and signatures";
+    const NEEDS: Option<Needs> = Some(Needs {
+        environments: true,
+        uploads: &["debian:source-package", "debian:upload"],
+        ..Needs::NOTHING
+    });
 
     type Data = AssembleSignedSourceData;
     type DynamicData = AssembleSignedSourceDynamicData;

@@ -43,6 +43,12 @@ register_task!(Autopkgtest as RunCommandTask);
 impl Task for Autopkgtest {
     const NAME: &'static str = "autopkgtest";
     const SUMMARY: &'static str = "Run the tests that a Debian source package declares";
+    const NEEDS: Option<Needs> = Some(Needs {
+        commands: &["autopkgtest"],
+        environments: true,
+        uploads: &["debian:autopkgtest"],
+        ..Needs::NOTHING
+    });
 
     type Data = AutopkgtestData;
     type DynamicData = AutopkgtestDynamicData;

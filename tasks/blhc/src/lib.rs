@@ -18,6 +18,11 @@ register_task!(Blhc as RunCommandTask);
 impl Task for Blhc {
     const NAME: &'static str = "blhc";
     const SUMMARY: &'static str = "Check a build log for missing hardening flags";
+    const NEEDS: Option<Needs> = Some(Needs {
+        environments: true,
+        uploads: &["debian:blhc"],
+        ..Needs::NOTHING
+    });
 
     type Data = BlhcData;
     type DynamicData = BlhcDynamicData;

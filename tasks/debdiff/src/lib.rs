@@ -33,6 +33,11 @@ register_task!(DebDiff as RunCommandTask);
 impl Task for DebDiff {
     const NAME: &'static str = "debdiff";
     const SUMMARY: &'static str = "Compare two source packages, or two groups of binary packages";
+    const NEEDS: Option<Needs> = Some(Needs {
+        environments: true,
+        uploads: &["debian:debdiff"],
+        ..Needs::NOTHING
+    });
 
     type Data = DebDiffData;
     type DynamicData = DebDiffDynamicData;

@@ -33,6 +33,11 @@ register_task!(ExtractForSigning as ExternalTask);
 impl Task for ExtractForSigning {
     const NAME: &'static str = "extractforsigning";
     const SUMMARY: &'static str = "Take the files out of packages that need a signature";
+    const NEEDS: Option<Needs> = Some(Needs {
+        environments: true,
+        uploads: &["debusine:signing-input"],
+        ..Needs::NOTHING
+    });
 
     type Data = ExtractForSigningData;
     type DynamicData = ExtractForSigningDynamicData;

@@ -35,6 +35,11 @@ register_task!(Lintian as RunCommandTask);
 impl Task for Lintian {
     const NAME: &'static str = "lintian";
     const SUMMARY: &'static str = "Check packages against Debian's policy";
+    const NEEDS: Option<Needs> = Some(Needs {
+        environments: true,
+        uploads: &["debian:lintian"],
+        ..Needs::NOTHING
+    });
 
     type Data = LintianData;
     type DynamicData = LintianDynamicData;

@@ -21,6 +21,11 @@ register_task!(MakeSourcePackageUpload as RunCommandTask);
 impl Task for MakeSourcePackageUpload {
     const NAME: &'static str = "makesourcepackageupload";
     const SUMMARY: &'static str = "Prepare the upload of a source package";
+    const NEEDS: Option<Needs> = Some(Needs {
+        environments: true,
+        uploads: &["debian:upload"],
+        ..Needs::NOTHING
+    });
 
     type Data = MakeSourcePackageUploadData;
     type DynamicData = MakeSourcePackageUploadDynamicData;

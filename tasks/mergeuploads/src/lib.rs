@@ -25,6 +25,10 @@ register_task!(MergeUploads as ExternalTask);
 impl Task for MergeUploads {
     const NAME: &'static str = "mergeuploads";
     const SUMMARY: &'static str = "Merge several uploads of one source package into one";
+    const NEEDS: Option<Needs> = Some(Needs {
+        uploads: &["debian:upload"],
+        ..Needs::NOTHING
+    });
 
     type Data = MergeUploadsData;
     type DynamicData = MergeUploadsDynamicData;

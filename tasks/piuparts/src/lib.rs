@@ -29,6 +29,10 @@ register_task!(Piuparts as RunCommandTask);
 impl Task for Piuparts {
     const NAME: &'static str = "piuparts";
     const SUMMARY: &'static str = "Test that packages install, upgrade and go away without a trace";
+    const NEEDS: Option<Needs> = Some(Needs {
+        environments: true,
+        ..Needs::NOTHING
+    });
 
     type Data = PiupartsData;
     type DynamicData = PiupartsDynamicData;

@@ -22,6 +22,17 @@ register_task!(SimpleSystemImageBuild as RunCommandTask);
 impl Task for SimpleSystemImageBuild {
     const NAME: &'static str = "simplesystemimagebuild";
     const SUMMARY: &'static str = "Make a bootable system image from package repositories";
+    const NEEDS: Option<Needs> = Some(Needs {
+        commands: &[
+            "/usr/share/debusine-worker/debefivm-create",
+            "dpkg-query",
+            "qemu-img",
+            "tar",
+        ],
+        http: true,
+        uploads: &["debian:system-image"],
+        ..Needs::NOTHING
+    });
 
     type Data = SimpleSystemImageBuildData;
     type DynamicData = SimpleSystemImageBuildDynamicData;
