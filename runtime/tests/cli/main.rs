@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod bad_input;
+mod farm;
 mod help;
 mod machine;
 mod runs;
