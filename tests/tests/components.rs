@@ -289,8 +289,12 @@ fn compiled_code_is_private_and_made_anew_when_damaged() -> Result<()> {
         0,
         "sandboxes reach what lies beside it"
     );
-    let compiled = fs::read_dir(&place)?.next().expect("one file")?.path();
-    fs::write(&compiled, b"damaged")?;
+    let files: Vec<PathBuf> = fs::read_dir(&place)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    let is_code = |path: &&PathBuf| path.extension().is_some_and(|it| it == "cwasm");
+    let compiled = files.iter().find(is_code).expect("one file of code");
+    fs::write(compiled, b"damaged")?;
     cache.load(&engine, &noop)?;
     assert!(!cache.compile(&engine, &noop)?, "it has been mended");
     fs::set_permissions(&place, fs::Permissions::from_mode(0o777))?;

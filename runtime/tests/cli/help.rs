@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 
-const SUBCOMMANDS: [&str; 26] = [
+const SUBCOMMANDS: [&str; 27] = [
     "list",
     "describe",
     "schema",
@@ -10,6 +10,7 @@ const SUBCOMMANDS: [&str; 26] = [
     "label",
     "dynamic-data",
     "can-run-on",
+    "match",
     "metadata",
     "run",
     "artifact import",

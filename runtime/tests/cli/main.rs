@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod bad_input;
+mod farm;
 mod help;
 mod images;
 mod machine;
