@@ -203,6 +203,7 @@ impl Server {
                 )));
             }
             to_come -= piece.len() as u64;
+            self.traffic().add_received(piece.len());
             // The writer has gone only if the disk has failed it, which it tells below.
             if sender.send(piece).await.is_err() {
                 break Ok(());

@@ -9,6 +9,8 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use std::future::Future;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout};
@@ -52,6 +54,33 @@ impl Default for Patience {
     }
 }
 
+/// How much content has passed, in bytes.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Traffic {
+    /// Content that came from the server.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Content that went to the server.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
 /// A Debusine server, as a worker with a token sees it.
 #[derive(Clone)]
 pub struct Server {
@@ -61,6 +90,7 @@ pub struct Server {
     origin: Url,
     token: Option<HeaderValue>,
     patience: Patience,
+    traffic: Arc<Traffic>,
 }
 
 /// Bytes both ways, once the server has agreed to another protocol.
@@ -101,6 +131,7 @@ impl Server {
             origin,
             token: None,
             patience,
+            traffic: Arc::default(),
         })
     }
 
@@ -125,6 +156,11 @@ impl Server {
     /// How long it is waited for.
     pub fn patience(&self) -> &Patience {
         &self.patience
+    }
+
+    /// What has passed between it and us, whatever the token and the patience.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
     }
 
     /// The address beneath which its interface is, without a `/` at the end.

@@ -59,6 +59,18 @@ impl ArtifactInformation {
         self.id
     }
 
+    /// Whether it has just this category, these data and these files.
+    pub fn is_like(&self, category: &str, data: &Value, files: &[UploadFile]) -> bool {
+        let has = |file: &UploadFile| {
+            let found = self.files.get(&file.path);
+            found.is_some_and(|it| it["checksums"]["sha256"] == file.sha256.as_str())
+        };
+        self.category == category
+            && self.data == *data
+            && self.files.len() == files.len()
+            && files.iter().all(has)
+    }
+
     fn into_artifact(self) -> Result<Artifact, StoreError> {
         let artifact = self.id;
         let wrong = |path: &str, why: &str| {

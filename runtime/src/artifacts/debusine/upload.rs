@@ -165,6 +165,7 @@ impl Upload<'_> {
                 }
             }
         };
+        self.server.traffic().add_sent(end - from);
         self.progress(&self.server.read(&request, response).await?)
     }
 
