@@ -166,9 +166,9 @@ impl FakeServer {
         self.state().order(order);
     }
 
-    /// Waits until something is so; after half a minute it never will be.
+    /// Waits until something is so; after a minute it never will be.
     pub async fn wait_until(&self, what: &str, is_so: impl Fn(&State) -> bool) {
-        for _ in 0..3000 {
+        for _ in 0..6000 {
             if is_so(&self.state()) {
                 return;
             }
@@ -176,7 +176,7 @@ impl FakeServer {
         }
         let state = self.state();
         let requests: Vec<_> = state.requests.iter().map(Recorded::line).collect();
-        panic!("{what}: not within 30 s; requests: {requests:#?}");
+        panic!("{what}: not within a minute; requests: {requests:#?}");
     }
 
     fn serve(&mut self, listener: TcpListener) {
