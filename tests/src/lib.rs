@@ -4,3 +4,4 @@ pub mod conformance;
 pub mod fake_server;
 pub mod fixtures;
 pub mod living_worker;
+pub mod real_server;
