@@ -89,8 +89,8 @@ async fn delivered(server: &FakeServer, home: &Home, id: u64) -> Result<()> {
         let made: Vec<_> = state.artifacts.values().map(|it| it.category.as_str()).collect();
         ensure!(made == ["debusine:test", "debusine:work-request-debug-logs"], "{made:?}");
         let (id, _) = state.artifacts.first_key_value().expect("one");
-        ensure!(state.content(*id, "one") == Some(b"one\n"));
-        ensure!(state.content(*id, "two") == Some(b"two\n"));
+        ensure!(state.content(*id, "one") == Some(&b"one\n"[..]));
+        ensure!(state.content(*id, "two") == Some(&b"two\n"[..]));
         ensure!(state.completed.len() == 1, "{:?}", state.completed);
     }
     let empty = async {
