@@ -64,7 +64,9 @@ async fn a_download_is_what_was_promised() -> Result<()> {
     let server = FakeServer::start().await?;
     for size in [0, 1, 300_000] {
         let content = content(size);
-        let id = server.state().add_artifact("debusine:test", &[(PATH, &content)]);
+        let id = server
+            .state()
+            .add_artifact("debusine:test", &[(PATH, &content)]);
         assert!(fetched(&server, id).await? == content, "{size}");
     }
     Ok(())
@@ -74,14 +76,24 @@ async fn a_download_is_what_was_promised() -> Result<()> {
 async fn a_broken_download_goes_on_where_it_stopped() -> Result<()> {
     let server = FakeServer::start().await?;
     let content = content(1 << 20);
-    let id = server.state().add_artifact("debusine:test", &[(PATH, &content)]);
+    let id = server
+        .state()
+        .add_artifact("debusine:test", &[(PATH, &content)]);
     server.fault("GET", "/download/", Trouble::Short(300_000), 3);
     assert!(fetched(&server, id).await? == content);
     let state = server.state();
-    let ranges: Vec<_> = state.requests.iter().filter_map(|it| it.header("range")).collect();
+    let ranges: Vec<_> = state
+        .requests
+        .iter()
+        .filter_map(|it| it.header("range"))
+        .collect();
     assert_eq!(
         ranges,
-        ["bytes=300000-1048575", "bytes=600000-1048575", "bytes=900000-1048575"]
+        [
+            "bytes=300000-1048575",
+            "bytes=600000-1048575",
+            "bytes=900000-1048575"
+        ]
     );
     Ok(())
 }
@@ -89,7 +101,9 @@ async fn a_broken_download_goes_on_where_it_stopped() -> Result<()> {
 #[tokio::test]
 async fn wrong_bytes_are_fetched_once_more_and_never_kept() -> Result<()> {
     let server = FakeServer::start().await?;
-    let id = server.state().add_artifact("debusine:test", &[(PATH, b"right")]);
+    let id = server
+        .state()
+        .add_artifact("debusine:test", &[(PATH, b"right")]);
     server.fault("GET", "/download/", Trouble::Body(b"wrong"), 1);
     assert_eq!(fetched(&server, id).await?, b"right");
     server.fault("GET", "/download/", Trouble::Body(b"wrong"), 2);
@@ -104,7 +118,9 @@ async fn wrong_bytes_are_fetched_once_more_and_never_kept() -> Result<()> {
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up_and_asked_again() -> Result<()> {
     let server = FakeServer::start().await?;
-    let id = server.state().add_artifact("debusine:test", &[(PATH, b"content")]);
+    let id = server
+        .state()
+        .add_artifact("debusine:test", &[(PATH, b"content")]);
     server.fault("GET", "/artifact/", Trouble::Silence, 1);
     server.fault("GET", "/download/", Trouble::Silence, 1);
     assert_eq!(fetched(&server, id).await?, b"content");
@@ -115,8 +131,15 @@ async fn a_server_that_never_answers_is_given_up_and_asked_again() -> Result<()>
 async fn a_slow_body_is_waited_for() -> Result<()> {
     let server = FakeServer::start().await?;
     let content = content(6 * 64 << 10);
-    let id = server.state().add_artifact("debusine:test", &[(PATH, &content)]);
-    server.fault("GET", "/download/", Trouble::Slow(Duration::from_millis(200)), 1);
+    let id = server
+        .state()
+        .add_artifact("debusine:test", &[(PATH, &content)]);
+    server.fault(
+        "GET",
+        "/download/",
+        Trouble::Slow(Duration::from_millis(200)),
+        1,
+    );
     assert!(fetched(&server, id).await? == content);
     assert_eq!(server.state().count("GET", "/download/"), 1);
     Ok(())
@@ -125,10 +148,22 @@ async fn a_slow_body_is_waited_for() -> Result<()> {
 #[tokio::test]
 async fn proxies_and_overload_are_waited_out() -> Result<()> {
     let server = FakeServer::start().await?;
-    let id = server.state().add_artifact("debusine:test", &[(PATH, b"content")]);
+    let id = server
+        .state()
+        .add_artifact("debusine:test", &[(PATH, b"content")]);
     for status in [500, 502, 503, 504, 429] {
-        server.fault("GET", "/artifact/", Trouble::Answer(status, "<html>later</html>"), 1);
-        server.fault("GET", "/download/", Trouble::Answer(status, "<html>later</html>"), 1);
+        server.fault(
+            "GET",
+            "/artifact/",
+            Trouble::Answer(status, "<html>later</html>"),
+            1,
+        );
+        server.fault(
+            "GET",
+            "/download/",
+            Trouble::Answer(status, "<html>later</html>"),
+            1,
+        );
         assert_eq!(fetched(&server, id).await?, b"content", "{status}");
     }
     Ok(())
@@ -138,12 +173,30 @@ async fn proxies_and_overload_are_waited_out() -> Result<()> {
 async fn the_token_goes_to_the_server_and_to_nobody_else() -> Result<()> {
     let server = FakeServer::start().await?;
     let elsewhere = FakeServer::start().await?;
-    let id = server.state().add_artifact("debusine:test", &[(PATH, b"content")]);
-    elsewhere.state().add_artifact("debusine:test", &[(PATH, b"content")]);
-    let address = elsewhere.api_url().replace("/api", "/debusine/System/artifact/1/download/d/a%23b%2B1%3A2.bin");
-    server.fault("GET", "/download/", Trouble::Answer(302, Box::leak(address.into_boxed_str())), 1);
+    let id = server
+        .state()
+        .add_artifact("debusine:test", &[(PATH, b"content")]);
+    elsewhere
+        .state()
+        .add_artifact("debusine:test", &[(PATH, b"content")]);
+    let address = elsewhere.api_url().replace(
+        "/api",
+        "/debusine/System/artifact/1/download/d/a%23b%2B1%3A2.bin",
+    );
+    server.fault(
+        "GET",
+        "/download/",
+        Trouble::Answer(302, Box::leak(address.into_boxed_str())),
+        1,
+    );
     assert_eq!(fetched(&server, id).await?, b"content");
-    let sent = |server: &FakeServer| server.state().requests.iter().all(|it| it.header("token").is_some());
+    let sent = |server: &FakeServer| {
+        server
+            .state()
+            .requests
+            .iter()
+            .all(|it| it.header("token").is_some())
+    };
     assert!(sent(&server) && !sent(&elsewhere));
     Ok(())
 }
@@ -153,7 +206,9 @@ async fn paths_that_leave_the_directory_are_refused() -> Result<()> {
     let server = FakeServer::start().await?;
     let store = artifacts(&server)?;
     for path in ["../x", "/etc/passwd", "a/../../x", ""] {
-        let id = server.state().add_artifact("debusine:test", &[(path, b"content")]);
+        let id = server
+            .state()
+            .add_artifact("debusine:test", &[(path, b"content")]);
         let error = store.artifact(ArtifactId(id)).await.expect_err(path);
         assert!(matches!(error, StoreError::Invalid(_)), "{error}");
     }
@@ -176,7 +231,11 @@ async fn an_upload_goes_in_chunks_from_where_the_server_is() -> Result<()> {
     let id = artifacts(&server)?.upload(artifact(&content)).await?;
     assert!(server.state().content(id.0, PATH) == Some(&content[..]));
     let state = server.state();
-    let ranges: Vec<_> = state.requests.iter().filter_map(|it| it.header("content-range")).collect();
+    let ranges: Vec<_> = state
+        .requests
+        .iter()
+        .filter_map(|it| it.header("content-range"))
+        .collect();
     let size = content.len();
     assert_eq!(
         ranges,
@@ -186,7 +245,11 @@ async fn an_upload_goes_in_chunks_from_where_the_server_is() -> Result<()> {
             format!("bytes 52428800-{}/{size}", size - 1)
         ]
     );
-    let put = state.requests.iter().find(|it| it.method == "PUT").expect("an upload");
+    let put = state
+        .requests
+        .iter()
+        .find(|it| it.method == "PUT")
+        .expect("an upload");
     assert_eq!(put.path, "/api/1.0/artifact/1/files/d/a%23b%2B1%3A2.bin/");
     Ok(())
 }
@@ -195,10 +258,18 @@ async fn an_upload_goes_in_chunks_from_where_the_server_is() -> Result<()> {
 async fn a_cut_upload_goes_on() -> Result<()> {
     let server = FakeServer::start().await?;
     let content = content(400_000);
-    for trouble in [Trouble::Cut, Trouble::Lost, Trouble::Silence, Trouble::Answer(502, "<html>")] {
+    for trouble in [
+        Trouble::Cut,
+        Trouble::Lost,
+        Trouble::Silence,
+        Trouble::Answer(502, "<html>"),
+    ] {
         server.fault("PUT", "/files/", trouble.clone(), 2);
         let id = artifacts(&server)?.upload(artifact(&content)).await?;
-        assert!(server.state().content(id.0, PATH) == Some(&content[..]), "{trouble:?}");
+        assert!(
+            server.state().content(id.0, PATH) == Some(&content[..]),
+            "{trouble:?}"
+        );
         server.state().contents.clear();
     }
     Ok(())
@@ -213,7 +284,10 @@ async fn damage_on_the_way_is_sent_again_and_not_for_ever() -> Result<()> {
     assert_eq!(server.state().content(id.0, PATH), Some(&b"content"[..]));
     server.state().contents.clear();
     server.fault("PUT", "/files/", Trouble::Answer(409, problem), 100);
-    let error = artifacts(&server)?.upload(artifact(b"content")).await.expect_err("always 409");
+    let error = artifacts(&server)?
+        .upload(artifact(b"content"))
+        .await
+        .expect_err("always 409");
     assert!(error.to_string().contains("Invalid file hash"), "{error}");
     Ok(())
 }
@@ -238,7 +312,11 @@ async fn a_relation_may_be_told_twice_and_an_artifact_may_not() -> Result<()> {
         store.upload(artifact(b"one")).await?,
         store.upload(artifact(b"two")).await?,
     );
-    let relation = Relation { from: one, to: two, kind: RelationType::RelatesTo };
+    let relation = Relation {
+        from: one,
+        to: two,
+        kind: RelationType::RelatesTo,
+    };
     server.fault("POST", "/artifact-relation/", Trouble::Lost, 1);
     store.relate(relation).await?;
     assert_eq!(server.state().relations.len(), 1);
@@ -251,11 +329,23 @@ async fn a_relation_may_be_told_twice_and_an_artifact_may_not() -> Result<()> {
 #[tokio::test]
 async fn a_server_that_is_none_is_told_so_at_once() -> Result<()> {
     let server = FakeServer::start().await?;
-    server.fault("GET", "/artifact/", Trouble::Body(b"<html>Welcome</html>"), 1);
-    server.state().add_artifact("debusine:test", &[(PATH, b"content")]);
+    server.fault(
+        "GET",
+        "/artifact/",
+        Trouble::Body(b"<html>Welcome</html>"),
+        1,
+    );
+    server
+        .state()
+        .add_artifact("debusine:test", &[(PATH, b"content")]);
     let begun = Instant::now();
     let error = fetched(&server, 1).await.expect_err("no Debusine server");
-    assert!(error.to_string().contains("is api-url that of a Debusine server?"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("is api-url that of a Debusine server?"),
+        "{error}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(5));
     Ok(())
 }

@@ -5,9 +5,13 @@
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use task_runtime_tests::fixtures::task_directories;
 use task_runtime_tests::real_server::{RealServer, WorkerHome, WorkerProcess};
+use tokio::net::TcpListener;
+use tokio::time::sleep;
 
 /// The program beside this one.
 fn program() -> Option<PathBuf> {
@@ -33,7 +37,11 @@ async fn a_worker_serves_an_unmodified_server() -> Result<()> {
     step("errors", errors(&server)).await?;
     step("aborted on the server", aborted_on_the_server(&server)).await?;
     step("disabled and enabled", disabled(&server, &home)).await?;
-    step("server away at the end of a task", server_away(&server, &home)).await?;
+    step(
+        "server away at the end of a task",
+        server_away(&server, &home),
+    )
+    .await?;
     let worker = step("killed", killed(&server, &home, worker)).await?;
     step("asked to end", asked_to_end(&server, &home, worker)).await
 }
@@ -47,7 +55,8 @@ async fn step<T>(name: &str, step: impl Future<Output = Result<T>>) -> Result<T>
 async fn register(server: &RealServer, home: &WorkerHome) -> Result<WorkerProcess> {
     let worker = home.start()?;
     let token = home.token().await?;
-    home.wait_for("the server does not let this worker work", 1).await?;
+    home.wait_for("the server does not let this worker work", 1)
+        .await?;
     server.admin(&["manage_worker", "enable", &token])?;
     home.wait_for("metadata accepted", 1).await?;
     Ok(worker)
@@ -63,7 +72,11 @@ async fn artifacts(server: &RealServer, shown: &Value) -> Result<Vec<Value>> {
 
 fn file_names(artifact: &Value) -> Vec<&str> {
     let files = artifact["files"].as_object();
-    files.into_iter().flat_map(|files| files.keys()).map(String::as_str).collect()
+    files
+        .into_iter()
+        .flat_map(|files| files.keys())
+        .map(String::as_str)
+        .collect()
 }
 
 /// As in the recordings of the reference: no logs of a success, the stages of a failure.
@@ -79,10 +92,18 @@ async fn noop(server: &RealServer) -> Result<()> {
         let [logs] = made.as_slice() else {
             anyhow::bail!("one artifact, and not {made:?}");
         };
-        ensure!(logs["category"] == "debusine:work-request-debug-logs", "{logs}");
-        ensure!(file_names(logs) == files && logs["files_to_upload"] == json!([]), "{logs}");
+        ensure!(
+            logs["category"] == "debusine:work-request-debug-logs",
+            "{logs}"
+        );
+        ensure!(
+            file_names(logs) == files && logs["files_to_upload"] == json!([]),
+            "{logs}"
+        );
         let output = server.output_data(id)?;
-        let statistics = output["runtime_statistics"].as_object().context("statistics")?;
+        let statistics = output["runtime_statistics"]
+            .as_object()
+            .context("statistics")?;
         ensure!(statistics.keys().eq(["duration", "cpu_time"]), "{output}");
     }
     Ok(())
@@ -90,7 +111,9 @@ async fn noop(server: &RealServer) -> Result<()> {
 
 /// What the server would not hand out by itself is put into its database.
 async fn errors(server: &RealServer) -> Result<()> {
-    let id = server.work_request("scripted_unknown_here", json!({})).await;
+    let id = server
+        .work_request("scripted_unknown_here", json!({}))
+        .await;
     ensure!(id.is_err(), "the server checks names");
     let program = "\
 from debusine.db.context import context
@@ -108,16 +131,34 @@ with context.disable_permission_checks():
     Ok(())
 }
 
-/// mmdebstrap with a mirror that does not exist runs for some seconds, and fails.
-fn some_seconds() -> Value {
+/// mmdebstrap with this mirror runs for some seconds, and fails.
+fn some_seconds(mirror: SocketAddr) -> Value {
+    let mirror = format!("http://{mirror}/debian");
     json!({
         "bootstrap_options": {"architecture": "amd64", "variant": "essential"},
-        "bootstrap_repositories": [{"mirror": "http://127.0.0.1:9/debian", "suite": "bookworm", "components": ["main"]}],
+        "bootstrap_repositories": [{"mirror": mirror, "suite": "bookworm", "components": ["main"]}],
     })
 }
 
+/// A mirror that says nothing for some seconds, and then hangs up.
+async fn slow_mirror() -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(3)).await;
+                drop(stream);
+            });
+        }
+    });
+    Ok(address)
+}
+
 async fn aborted_on_the_server(server: &RealServer) -> Result<()> {
-    let id = server.work_request("mmdebstrap", some_seconds()).await?;
+    let id = server
+        .work_request("mmdebstrap", some_seconds(slow_mirror().await?))
+        .await?;
     server.wait(id, "running").await?;
     server.python(&format!(
         "from debusine.db.context import context\nfrom debusine.db.models import WorkRequest\nwith context.disable_permission_checks():\n    WorkRequest.objects.get(id={id}).mark_aborted()\n"
@@ -131,14 +172,20 @@ async fn aborted_on_the_server(server: &RealServer) -> Result<()> {
 
 async fn disabled(server: &RealServer, home: &WorkerHome) -> Result<()> {
     let token = home.token().await?;
-    let id = server.work_request("mmdebstrap", some_seconds()).await?;
+    let id = server
+        .work_request("mmdebstrap", some_seconds(slow_mirror().await?))
+        .await?;
     server.wait(id, "running").await?;
     server.admin(&["manage_worker", "disable", &token])?;
-    home.wait_for("the server does not let this worker work", 2).await?;
+    home.wait_for("the server does not let this worker work", 2)
+        .await?;
     server.admin(&["manage_worker", "enable", &token])?;
     let shown = server.wait(id, "completed").await?;
     ensure!(shown["result"] == "failure", "{shown}");
-    let ended = home.log().matches(&format!("work request {id}: ended")).count();
+    let ended = home
+        .log()
+        .matches(&format!("work request {id}: ended"))
+        .count();
     ensure!(ended == 1, "it was run {ended} times: {}", home.log());
     Ok(())
 }
@@ -146,14 +193,20 @@ async fn disabled(server: &RealServer, home: &WorkerHome) -> Result<()> {
 /// The result is delivered when the server is back, and the task is not run again.
 async fn server_away(server: &RealServer, home: &WorkerHome) -> Result<()> {
     for how in ["stop", "kill"] {
-        let id = server.work_request("mmdebstrap", some_seconds()).await?;
+        let id = server
+            .work_request("mmdebstrap", some_seconds(slow_mirror().await?))
+            .await?;
         server.wait(id, "running").await?;
         server.daphne(how)?;
-        home.wait_for(&format!("work request {id}: ended"), 1).await?;
+        home.wait_for(&format!("work request {id}: ended"), 1)
+            .await?;
         server.daphne("start")?;
         let shown = server.wait(id, "completed").await?;
         ensure!(shown["result"] == "failure", "{shown}");
-        ensure!(shown["workflow_data"] == json!({}), "it was not handed out again: {shown}");
+        ensure!(
+            shown["workflow_data"] == json!({}),
+            "it was handed out again: {shown}"
+        );
         let names: Vec<_> = artifacts(server, &shown).await?;
         ensure!(names.len() == 1, "{names:?}");
     }
@@ -161,8 +214,14 @@ async fn server_away(server: &RealServer, home: &WorkerHome) -> Result<()> {
 }
 
 /// The server gives a lost task out again, under another number.
-async fn killed(server: &RealServer, home: &WorkerHome, worker: WorkerProcess) -> Result<WorkerProcess> {
-    let id = server.work_request("mmdebstrap", some_seconds()).await?;
+async fn killed(
+    server: &RealServer,
+    home: &WorkerHome,
+    worker: WorkerProcess,
+) -> Result<WorkerProcess> {
+    let id = server
+        .work_request("mmdebstrap", some_seconds(slow_mirror().await?))
+        .await?;
     server.wait(id, "running").await?;
     worker.end(Signal::SIGKILL)?;
     let worker = home.start()?;
@@ -174,12 +233,17 @@ async fn killed(server: &RealServer, home: &WorkerHome, worker: WorkerProcess) -
 }
 
 async fn asked_to_end(server: &RealServer, home: &WorkerHome, worker: WorkerProcess) -> Result<()> {
-    let id = server.work_request("mmdebstrap", some_seconds()).await?;
+    let id = server
+        .work_request("mmdebstrap", some_seconds(slow_mirror().await?))
+        .await?;
     server.wait(id, "running").await?;
     let status = worker.end(Signal::SIGTERM)?;
     ensure!(status.success(), "{status}");
     let shown = server.show(id).await?;
-    ensure!(shown["status"] == "running", "the reference reports nothing either: {shown}");
+    ensure!(
+        shown["status"] == "running",
+        "the reference reports nothing either: {shown}"
+    );
     let token = home.token().await?;
     server.admin(&["manage_worker", "disable", &token])?;
     Ok(())

@@ -99,7 +99,9 @@ impl Connection {
                 Ok(None) => return "the server ended the connection".to_owned(),
                 Ok(Some(Err(error))) => return error.to_string(),
                 Ok(Some(Ok(Message::Text(text)))) => {
-                    self.hear(text.as_str(), heard);
+                    if !self.hear(text.as_str(), heard) {
+                        return "the server does not let this worker work".to_owned();
+                    }
                     false
                 }
                 // Pings are answered by the library as soon as it is asked for the next message.
@@ -135,13 +137,14 @@ impl Connection {
         Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(rules)).await)
     }
 
-    fn hear(&self, text: &str, heard: &watch::Sender<Heard>) {
+    /// False if there is nothing more to hear on this connection.
+    fn hear(&self, text: &str, heard: &watch::Sender<Heard>) -> bool {
         let said: Said = match serde_json::from_str(text) {
             Ok(said) => said,
             Err(error) => {
                 let begin: String = text.chars().take(80).collect();
                 tracing::warn!("the server says {begin:?}, which is no message: {error}; ignored");
-                return;
+                return true;
             }
         };
         match (
@@ -164,10 +167,12 @@ impl Connection {
                 heard.send_modify(|heard| heard.connected = false);
                 self.operator
                     .disabled(reason.as_deref().unwrap_or("no reason"));
+                return false;
             }
             (None, Some(code), _) => tracing::error!("the server says {code:?}; ignored"),
             (None, None, Some(reason)) => tracing::warn!("the server says: {reason}"),
             (None, None, None) => tracing::debug!("the server says nothing in many words; ignored"),
         }
+        true
     }
 }

@@ -1,7 +1,7 @@
 //! Artifacts on the fake server: information, content by ranges, uploads by question and answer.
 
-use super::http::{Recorded, Reply};
 use super::State;
+use super::http::{Recorded, Reply};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -36,7 +36,11 @@ impl State {
             let sha256 = hex::encode(Sha256::digest(content));
             self.contents.insert(sha256.clone(), content.to_vec());
             let size = content.len() as u64;
-            FakeFile { path: (*path).to_owned(), size, sha256 }
+            FakeFile {
+                path: (*path).to_owned(),
+                size,
+                sha256,
+            }
         });
         let files = files.collect();
         self.add(FakeArtifact {
@@ -74,7 +78,10 @@ impl State {
         let file = |(path, file): (&String, &Value)| FakeFile {
             path: path.clone(),
             size: file["size"].as_u64().unwrap_or_default(),
-            sha256: file["checksums"]["sha256"].as_str().unwrap_or_default().to_owned(),
+            sha256: file["checksums"]["sha256"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
         };
         let files: Vec<FakeFile> = files.iter().map(file).collect();
         for file in files.iter().filter(|file| file.size == 0) {
@@ -86,7 +93,10 @@ impl State {
             files,
             work_request: body["work_request"].as_u64(),
         });
-        Reply { status: 201, ..self.information(&id.to_string()) }
+        Reply {
+            status: 201,
+            ..self.information(&id.to_string())
+        }
     }
 
     pub(super) fn information(&self, id: &str) -> Reply {
@@ -98,7 +108,10 @@ impl State {
         let mut files = Map::new();
         let mut missing = Vec::new();
         for file in &artifact.files {
-            let url = format!("http://{address}/debusine/System/artifact/{id}/download/{}", file.path);
+            let url = format!(
+                "http://{address}/debusine/System/artifact/{id}/download/{}",
+                file.path
+            );
             let described = json!({"size": file.size, "checksums": {"sha256": file.sha256}, "type": "file", "url": url});
             files.insert(file.path.clone(), described);
             if !self.contents.contains_key(&file.sha256) {
@@ -125,11 +138,16 @@ impl State {
         let Some(range) = request.header("range") else {
             return Reply::empty(200).with_body(content.to_vec());
         };
-        let ends = range.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+        let ends = range
+            .strip_prefix("bytes=")
+            .and_then(|range| range.split_once('-'));
         let ends = ends.and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
         match ends {
             Some((from, to)) if from <= to && to < content.len() => Reply::empty(206)
-                .with("Content-Range", format!("bytes {from}-{to}/{}", content.len()))
+                .with(
+                    "Content-Range",
+                    format!("bytes {from}-{to}/{}", content.len()),
+                )
                 .with_body(content[from..=to].to_vec()),
             _ => Reply::problem(400, &format!("Invalid Range header: \"{range}\"")),
         }
@@ -153,9 +171,17 @@ impl State {
         if self.contents.contains_key(&file.sha256) {
             return Reply::empty(201);
         }
-        let begin: usize = range.split('-').next().unwrap_or_default().parse().unwrap_or(usize::MAX);
+        let begin: usize = range
+            .split('-')
+            .next()
+            .unwrap_or_default()
+            .parse()
+            .unwrap_or(usize::MAX);
         if begin > has {
-            return Reply::problem(400, &format!("Server had received {has} bytes of the file. Please continue from {has}"));
+            return Reply::problem(
+                400,
+                &format!("Server had received {has} bytes of the file. Please continue from {has}"),
+            );
         }
         let upload = self.uploads.entry(key.clone()).or_default();
         upload.truncate(begin);
@@ -194,7 +220,11 @@ fn decoded(path: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = path.bytes();
     while let Some(byte) = rest.next() {
-        let digits = if byte == b'%' { rest.next().zip(rest.next()) } else { None };
+        let digits = if byte == b'%' {
+            rest.next().zip(rest.next())
+        } else {
+            None
+        };
         match digits {
             Some((high, low)) => bytes.extend(hex::decode([high, low]).unwrap_or_default()),
             None => bytes.push(byte),

@@ -1,6 +1,6 @@
 //! Requests and answers, as plainly as tests need them.
 
-use super::{State, Trouble, websocket};
+use super::{State, Trouble, locked, websocket};
 use serde_json::{Value, json};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -78,7 +78,11 @@ impl Reply {
         let detail = "Authentication credentials were not provided.";
         Self::empty(403)
             .with("Content-Type", "application/problem+json")
-            .with_body(json!({"title": "Error", "detail": detail}).to_string().into())
+            .with_body(
+                json!({"title": "Error", "detail": detail})
+                    .to_string()
+                    .into(),
+            )
     }
 
     pub(super) fn html(status: u16) -> Self {
@@ -114,14 +118,18 @@ pub(super) async fn attend(mut stream: TcpStream, state: Arc<Mutex<State>>) -> i
             return Ok(());
         };
         let trouble = {
-            let mut state = state.lock().expect("no handler panics");
+            let mut state = locked(&state);
             state.requests.push(request.clone());
             state.trouble(&request.method, &request.path)
         };
-        let answer = || state.lock().expect("no handler panics").answer(&request);
+        let answer = || locked(&state).answer(&request);
         let (reply, pause, at_most) = match trouble {
             Some(Trouble::Answer(status, body)) => {
-                let kind = if body.starts_with('{') { "application/problem+json" } else { "text/html" };
+                let kind = if body.starts_with('{') {
+                    "application/problem+json"
+                } else {
+                    "text/html"
+                };
                 let reply = Reply::empty(status).with("Content-Type", kind);
                 let reply = match status {
                     301 | 302 => reply.with("Location", body),

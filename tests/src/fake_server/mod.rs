@@ -10,7 +10,7 @@ mod websocket;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -112,7 +112,7 @@ impl FakeServer {
 
     /// What it knows.
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no handler panics")
+        locked(&self.state)
     }
 
     /// The next request of this method, with this in its path, has trouble; so have those after it, as often as told.
@@ -155,6 +155,7 @@ impl FakeServer {
         state.disabled = !enabled;
         if !enabled {
             state.order(Order::disabled());
+            state.order(Order::Close);
             if let Some(running) = state.running.take() {
                 state.queue.push_front(running);
             }
@@ -196,6 +197,11 @@ impl Drop for FakeServer {
     }
 }
 
+/// A test that fails elsewhere must not hide its reason behind a second panic.
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Whatever ends a connection is its client's business.
 async fn attend(stream: TcpStream, state: Arc<Mutex<State>>) {
     let _ = stream.set_nodelay(true);
@@ -204,7 +210,8 @@ async fn attend(stream: TcpStream, state: Arc<Mutex<State>>) {
 
 impl State {
     fn order(&mut self, order: Order) {
-        self.sockets.retain(|socket| socket.send(order.clone()).is_ok());
+        self.sockets
+            .retain(|socket| socket.send(order.clone()).is_ok());
     }
 
     /// The trouble that this request has, if any.

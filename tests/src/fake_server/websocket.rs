@@ -1,7 +1,7 @@
 //! The server's end of the websocket.
 
 use super::http::Recorded;
-use super::{State, TOKEN};
+use super::{State, TOKEN, locked};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use std::io;
@@ -50,7 +50,9 @@ pub(super) async fn attend(
     state: Arc<Mutex<State>>,
 ) -> io::Result<()> {
     let Some(key) = request.header("sec-websocket-key") else {
-        return stream.write_all(b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n").await;
+        return stream
+            .write_all(b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n")
+            .await;
     };
     let accepted = derive_accept_key(key.as_bytes());
     let head = format!(
@@ -59,7 +61,7 @@ pub(super) async fn attend(
     stream.write_all(head.as_bytes()).await?;
     let (sender, mut orders) = mpsc::unbounded_channel();
     {
-        let mut state = state.lock().expect("no handler panics");
+        let mut state = locked(&state);
         if request.header("token") == Some(TOKEN) && !state.disabled {
             state.connections += 1;
             let _ = sender.send(Order::said("connected"));
@@ -81,7 +83,7 @@ pub(super) async fn attend(
             message = socket.next() => match message {
                 Some(Ok(Message::Pong(_))) => {
                     let pong = Recorded { method: "PONG".to_owned(), path: String::new(), headers: Vec::new(), body: Vec::new() };
-                    state.lock().expect("no handler panics").requests.push(pong);
+                    locked(&state).requests.push(pong);
                     continue;
                 }
                 Some(Ok(_)) => continue,
