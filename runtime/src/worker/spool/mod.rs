@@ -10,6 +10,8 @@
 mod delivery;
 mod journal;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use crate::worker::work_request::{Report, WorkRequest};
 use journal::{Journal, State};
