@@ -1,5 +1,6 @@
 //! Artifacts, their relations, and where they live: the store trait that the embedded store, a Debusine server and tests implement.
 
+pub mod debusine;
 pub mod local;
 mod model;
 

@@ -25,6 +25,7 @@ mod schema;
 mod table;
 mod tasks;
 mod work_request;
+mod worker;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -42,7 +43,7 @@ pub enum Status {
     Failure = 1,
     /// It could not be done: arguments, data, components, the store.
     Error = 2,
-    /// A signal aborted it.
+    /// A signal aborted it; a worker cannot start.
     Aborted = 3,
 }
 
@@ -60,7 +61,7 @@ Exit status:
   0  success; the answer is yes
   1  the task failed; the answer is no; `artifact verify` or `image verify` found damage; `doctor` misses something
   2  error: arguments, data, unknown task, component, store
-  3  aborted by a signal
+  3  aborted by a signal; a worker cannot start
 
 With --json the answer is one JSON document on standard output. An error is one JSON object on a line of standard error:
 {\"error\": {\"kind\": …, \"message\": …, \"violations\": […]}}.";
@@ -122,6 +123,8 @@ enum Command {
     /// See the work requests that were run here
     #[command(subcommand)]
     WorkRequest(work_request::Command),
+    /// Work for a Debusine server, in the place of debusine-worker
+    Worker(worker::Arguments),
     /// Tell what a component exports and imports, and what it may do
     Inspect(inspect::Arguments),
     /// Compile tasks ahead of their first use
@@ -137,7 +140,10 @@ pub fn main() -> ExitCode {
         Err(error) => return refused(&error),
     };
     let output = Output::new(arguments.json, arguments.verbose);
-    output.start_journal();
+    // A worker's log is set up by its configuration.
+    if !matches!(arguments.command, Command::Worker(_)) {
+        output.start_journal();
+    }
     let outcome = runtime().and_then(|runtime| runtime.block_on(dispatch(arguments, &output)));
     let status = outcome.unwrap_or_else(|error| {
         output.error(&error);
@@ -179,6 +185,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Outcome {
         Command::Image(command) => image::image(command, places, output).await,
         Command::Doctor => doctor::doctor(places, output).await,
         Command::WorkRequest(command) => work_request::work_request(command, places, output).await,
+        Command::Worker(arguments) => worker::worker(arguments, places, output).await,
         Command::Inspect(arguments) => inspect::inspect(&arguments, places, output),
         Command::Compile(arguments) => compile::compile(arguments, places, output),
         Command::Completion(arguments) => {

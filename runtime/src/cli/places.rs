@@ -135,7 +135,8 @@ impl Places {
         is_there.then(|| self.store()).transpose()
     }
 
-    fn store_path(&self) -> Result<PathBuf, CliError> {
+    /// Where the artifact store is, or would be.
+    pub fn store_path(&self) -> Result<PathBuf, CliError> {
         if let Some(named) = self.store.clone().or_else(|| path_of("TASK_RUNTIME_STORE")) {
             return Ok(named);
         }

@@ -379,8 +379,9 @@ impl Run<'_> {
 
     fn begin(&self, stage: Stage) {
         self.observer.stage(stage);
-        let now = humantime::format_rfc3339_micros(std::time::SystemTime::now());
-        let line = format!("{now} {}\n", stage.message());
+        let now = humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string();
+        // The reference writes UTC as an offset.
+        let line = format!("{}+00:00 {}\n", now.trim_end_matches('Z'), stage.message());
         if let Err(error) = self.powers.logs.append(STAGES_LOG, &line) {
             tracing::warn!("{STAGES_LOG}: {error}");
         }

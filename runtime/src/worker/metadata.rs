@@ -73,9 +73,14 @@ fn sorted_lines(printed: &str) -> Vec<String> {
 impl SystemFacts {
     /// Asks this machine. Runs `arch-test`, which takes some hundredths of a second.
     pub fn of_this_machine() -> Self {
+        Self::with_arch_test(printed_by_arch_test())
+    }
+
+    /// Asks this machine, but for what `arch-test` prints.
+    pub fn with_arch_test(arch_test: Option<String>) -> Self {
         Self {
             dpkg_print_architecture: printed_by("dpkg", &["--print-architecture"]),
-            arch_test: printed_by("arch-test", &["-n"]),
+            arch_test,
             cpu_count: cpu_count(),
             memory: memory(),
             worker_type: WORKER_TYPE.to_owned(),
@@ -83,8 +88,21 @@ impl SystemFacts {
     }
 }
 
+/// What `arch-test -n` prints; none if it fails, or is not there.
+pub(super) fn printed_by_arch_test() -> Option<String> {
+    printed_by("arch-test", &["-n"])
+}
+
 /// What this machine says of itself, less the tasks: system and executors.
 pub fn machine_metadata(facts: &dyn Facts) -> Result<Map<String, Value>, MetadataError> {
+    metadata_of(&SystemFacts::of_this_machine(), facts)
+}
+
+/// The same of a system that was asked before.
+pub fn metadata_of(
+    system: &SystemFacts,
+    facts: &dyn Facts,
+) -> Result<Map<String, Value>, MetadataError> {
     let has_command = |name: &str| facts.command_available(name);
     let incus_info = match has_command("incus") {
         true => printed_by("incus", &["info"]),
@@ -94,7 +112,7 @@ pub fn machine_metadata(facts: &dyn Facts) -> Result<Map<String, Value>, Metadat
         .map(|name| name.machine().to_string_lossy().into_owned())
         .unwrap_or_default();
     let kvm = nix::unistd::access("/dev/kvm", nix::unistd::AccessFlags::W_OK).is_ok();
-    let mut metadata = system_metadata(&SystemFacts::of_this_machine());
+    let mut metadata = system_metadata(system);
     let backends = availability(&has_command, incus_info.as_deref(), &machine, kvm)?;
     metadata.extend(backends.into_iter().map(|(key, value)| (key, value.into())));
     Ok(metadata)
@@ -140,7 +158,7 @@ fn printed_by(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 /// Processors that are in use, whether or not this process may use them: ranges as in `0-3,6`.
-fn cpu_count() -> Option<u64> {
+pub(super) fn cpu_count() -> Option<u64> {
     let online = std::fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
     count_ranges(online.trim())
 }
@@ -155,7 +173,7 @@ fn count_ranges(ranges: &str) -> Option<u64> {
 }
 
 /// Memory in bytes; 0 if the kernel does not tell.
-fn memory() -> u64 {
+pub(super) fn memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kibibytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());

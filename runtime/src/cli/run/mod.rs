@@ -3,7 +3,6 @@
 mod environments;
 mod report;
 mod signals;
-mod statistics;
 
 use super::error::CliError;
 use super::output::Output;
@@ -11,11 +10,10 @@ use super::places::Places;
 use super::progress::{Progress, TICK};
 use super::tasks::{TaskArguments, Tasks};
 use super::{Outcome, Status, documents};
-use environments::PassableEnvironments;
+pub use environments::PassableEnvironments;
 use report::Ended;
 use serde_json::{Value, json};
-use signals::Signals;
-use statistics::Statistics;
+pub use signals::Signals;
 use std::sync::Arc;
 use task_runtime::artifacts::local::{LocalStore, NewWorkRequest, WorkRequestResult};
 use task_runtime::component::LoadedComponent;
@@ -23,6 +21,7 @@ use task_runtime::executor::{Abort, HostCommands};
 use task_runtime::host::capabilities::Policy;
 use task_runtime::host::{TaskComponent, WebDownloads};
 use task_runtime::lifecycle::{RunError, RunOptions, RunRequest, RunResult, Runner, Verdict};
+use task_runtime::worker::Statistics;
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]

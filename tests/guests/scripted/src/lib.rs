@@ -50,6 +50,8 @@ model! {
         pub command: Vec<String> = Vec::new(),
         /// Artifacts to fetch.
         pub artifacts: Vec<i64> = Vec::new(),
+        /// Files of the working directory to upload, as one artifact that relates to all that were fetched.
+        pub results: Vec<String> = Vec::new(),
         /// Names to open beneath the working directory.
         pub open: Vec<String> = Vec::new(),
     }
@@ -134,6 +136,9 @@ impl ExternalTask for Scripted {
     }
 
     fn upload_artifacts(&mut self, workspace: &Workspace, _execution_success: bool) -> Result<()> {
+        if !self.core.data.results.is_empty() {
+            self.upload_results(workspace)?;
+        }
         self.act(self.core.data.upload, workspace).map(drop)
     }
 
@@ -143,6 +148,20 @@ impl ExternalTask for Scripted {
 }
 
 impl Scripted {
+    fn upload_results(&self, workspace: &Workspace) -> Result<()> {
+        let files = self.core.data.results.iter();
+        let draft = Draft {
+            category: Category::Test,
+            data: json!({}),
+            files: files.map(|name| DraftFile::by_name(name)).collect(),
+        };
+        let made = upload(draft, &workspace.execute)?;
+        for id in &self.core.data.artifacts {
+            relate(made, *id, RelationType::RelatesTo)?;
+        }
+        Ok(())
+    }
+
     fn act(&self, act: Act, workspace: &Workspace) -> Result<bool> {
         if act != Act::Command {
             return plain(act);

@@ -1,0 +1,392 @@
+//! The life of a worker, from its start to its end: it listens, describes itself, takes work when there is some, and delivers.
+
+use super::connection::{Connection, Heard};
+use super::description::Description;
+use super::dispatch::Dispatch;
+use super::operator::Operator;
+use super::spool::{Delivered, Entry, Spool};
+use super::work_request::{ErrorCode, Report, WorkRequest};
+use crate::artifacts::debusine::{Answer, Patience, Server, ServerError};
+use crate::executor::Abort;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, sleep_until};
+
+/// How a worker is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Not at all.
+    No,
+    /// Finish what runs, take nothing new.
+    Drain,
+    /// Abort what runs, deliver its logs.
+    Abort,
+    /// At once; what ran is killed.
+    Now,
+}
+
+/// How long things take in a worker's life.
+#[derive(Debug, Clone)]
+pub struct Rhythm {
+    /// Between two connections, at random.
+    pub reconnect: Range<Duration>,
+    /// How long delivery may take once the worker has been asked to end. What is not delivered then stays in the spool.
+    pub farewell: Duration,
+    /// How long an aborted task may take to end before it is dropped, its own clean-up with it.
+    pub agony: Duration,
+    /// How long metadata are tried to be sent before the next request is waited for.
+    pub metadata: Duration,
+    /// How long to wait when the spool can keep nothing.
+    pub disk: Duration,
+    /// How often systemd is told that all is well, if it wants to know.
+    pub watchdog: Option<Duration>,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self {
+            reconnect: Duration::from_secs(1)..Duration::from_secs(6),
+            farewell: Duration::from_secs(15),
+            agony: Duration::from_secs(60),
+            metadata: Duration::from_secs(60),
+            disk: Duration::from_secs(30),
+            watchdog: sd_notify::watchdog_enabled().map(|interval| interval / 2),
+        }
+    }
+}
+
+/// A worker, ready to live.
+pub struct Worker {
+    /// The server, with the worker's token.
+    pub server: Server,
+    /// Where results wait for delivery.
+    pub spool: Spool,
+    /// Runs work requests.
+    pub dispatch: Dispatch,
+    /// Says what this worker can do.
+    pub description: Description,
+    /// Told of everything.
+    pub operator: Arc<Operator>,
+    /// How long things take.
+    pub rhythm: Rhythm,
+}
+
+/// What to do after a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// Wait for the server's word.
+    Listen,
+    /// It is unclear what the server thinks that we are doing: have it say so, on a new connection.
+    Ask,
+}
+
+type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + 'a>>>;
+
+/// What is going on at the moment.
+struct Present<'a> {
+    /// Work and its delivery.
+    work: Job<'a, After>,
+    /// Telling the server what we can do.
+    description: Job<'a, ()>,
+    /// How many requests for that were heeded.
+    described: u64,
+    /// How many announcements of work were heeded.
+    announced: u64,
+    /// Whether there may be something to deliver.
+    undelivered: bool,
+    abort: Abort,
+    stop: Stop,
+    /// When work is dropped, whatever it does.
+    deadline: Option<Instant>,
+}
+
+impl Worker {
+    /// Lives until it is asked to stop, or until `stop` is dropped.
+    pub async fn run(self, mut stop: watch::Receiver<Stop>) {
+        let (heard, mut listening) = watch::channel(Heard::default());
+        let renew = Arc::new(Notify::new());
+        let connection = Connection {
+            server: self.server.clone(),
+            pause: self.rhythm.reconnect.clone(),
+            operator: Arc::clone(&self.operator),
+            renew: Arc::clone(&renew),
+        };
+        let connection = connection.keep(heard);
+        tokio::pin!(connection);
+        let mut watchdog = tokio::time::interval(self.rhythm.watchdog.unwrap_or(Duration::MAX / 4));
+        let mut present = Present {
+            work: None,
+            description: None,
+            described: 0,
+            announced: 0,
+            undelivered: true,
+            abort: Abort::new(),
+            stop: Stop::No,
+            deadline: None,
+        };
+        self.operator.started();
+        while !present.is_over() {
+            self.begin(&mut present, *listening.borrow_and_update());
+            tokio::select! {
+                () = &mut connection => {}
+                _ = listening.changed() => {}
+                after = next(&mut present.work) => {
+                    present.work = None;
+                    if after == After::Ask {
+                        renew.notify_one();
+                    }
+                }
+                () = next(&mut present.description) => present.description = None,
+                asked = stop.changed() => {
+                    let asked = asked.map_or(Stop::Now, |()| *stop.borrow_and_update());
+                    self.stop(&mut present, asked);
+                }
+                () = at(present.deadline) => {
+                    tracing::error!("the task did not end in time; dropping it");
+                    present.work = None;
+                }
+                _ = watchdog.tick() => if self.rhythm.watchdog.is_some() {
+                    self.operator.alive();
+                }
+            }
+        }
+        // What is dropped here kills its processes and removes its directories.
+        drop(present);
+        self.operator.stopped();
+    }
+
+    /// Begins what can be begun.
+    fn begin<'a>(&'a self, present: &mut Present<'a>, heard: Heard) {
+        if present.description.is_none() && present.described < heard.metadata_requests {
+            present.described = heard.metadata_requests;
+            present.description = Some(Box::pin(self.describe()));
+        }
+        if present.work.is_some() || present.stop != Stop::No {
+            return;
+        }
+        // The server gives work to those whom it knows.
+        let may_fetch =
+            present.description.is_none() && present.announced < heard.work_announcements;
+        if may_fetch {
+            present.announced = heard.work_announcements;
+        }
+        if may_fetch || present.undelivered {
+            present.undelivered = false;
+            present.work = Some(Box::pin(self.work(may_fetch, present.abort.clone())));
+        }
+    }
+
+    fn stop(&self, present: &mut Present<'_>, asked: Stop) {
+        if asked <= present.stop {
+            return;
+        }
+        present.stop = asked;
+        match asked {
+            Stop::No => {}
+            Stop::Drain => self.operator.stopping("after what runs at the moment"),
+            Stop::Abort => {
+                self.operator.stopping("aborting what runs");
+                present.abort.cancel();
+                present.deadline = Some(Instant::now() + self.rhythm.agony);
+            }
+            Stop::Now => {
+                self.operator.stopping("at once");
+                present.work = None;
+            }
+        }
+    }
+
+    /// Tells the server what this worker can do.
+    async fn describe(&self) {
+        let begun = Instant::now();
+        let metadata = match self.description.metadata().await {
+            Ok(metadata) => Value::Object(metadata),
+            Err(error) => {
+                tracing::error!("no metadata: {error}");
+                return;
+            }
+        };
+        let server = self.server.clone().with_patience(Patience {
+            give_up: self.rhythm.metadata,
+            ..*self.server.patience()
+        });
+        let path = "/worker/dynamic-metadata/";
+        match server.repeated(Method::PUT, path, Some(&metadata)).await {
+            Ok(_) => self.operator.metadata_accepted(begun.elapsed()),
+            Err(error) => self.operator.metadata_refused(&error),
+        }
+    }
+
+    /// Delivers what is in the spool, then takes work if there is some.
+    async fn work(&self, fetch: bool, abort: Abort) -> After {
+        for entry in self.spool.undelivered() {
+            if !self.deliver(entry, &abort).await {
+                return After::Listen;
+            }
+        }
+        if !fetch || abort.is_cancelled() {
+            return After::Listen;
+        }
+        if let Err(error) = self.spool.check() {
+            tracing::error!("{error}; no work is taken until that works");
+            let pause = self.rhythm.disk;
+            tokio::select! {
+                () = sleep(pause) => return After::Ask,
+                () = abort.cancelled() => return After::Listen,
+            }
+        }
+        let answer = match self.next_work_request().await {
+            Ok(answer) if answer.status == StatusCode::NO_CONTENT => return After::Listen,
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!("no work: {error}");
+                return if error.is_forbidden() {
+                    After::Listen
+                } else {
+                    After::Ask
+                };
+            }
+        };
+        match self.understand(&answer) {
+            Ok(work_request) => self.attend(work_request, &abort).await,
+            Err(after) => after.await,
+        }
+    }
+
+    /// Asks for work, once: the server counts whatever runs here as lost when it is asked.
+    async fn next_work_request(&self) -> Result<Answer, ServerError> {
+        let path = "/work-request/get-next-for-worker/";
+        self.server.once(Method::GET, path, None).await
+    }
+
+    /// The work request in an answer. If it is none that can be run, the server is told so, provided that it has a number.
+    fn understand(&self, answer: &Answer) -> Result<WorkRequest, impl Future<Output = After>> {
+        let (error, document) = match answer.json::<Value>() {
+            Ok(document) => match serde_json::from_value(document.clone()) {
+                Ok(work_request) => return Ok(work_request),
+                Err(error) => (error.to_string(), document),
+            },
+            Err(error) => (error.to_string(), Value::Null),
+        };
+        tracing::error!("what the server hands out is no work request: {error}");
+        let id = document["id"].as_u64();
+        let name = document["task_name"]
+            .as_str()
+            .unwrap_or("unknown")
+            .to_owned();
+        let message = format!("Task: {name} Error setup: this is no work request: {error}");
+        let report = Report::error(ErrorCode::SetupFailed, message);
+        Err(async move {
+            let Some(id) = id else {
+                return After::Ask;
+            };
+            let path = format!("/work-request/{id}/completed/");
+            let document = report.document();
+            let told = self.server.repeated(Method::PUT, &path, Some(&document));
+            if let Err(error) = told.await {
+                tracing::error!("work request {id}: {error}");
+            }
+            After::Listen
+        })
+    }
+
+    /// Runs a work request, and delivers it.
+    async fn attend(&self, work_request: WorkRequest, abort: &Abort) -> After {
+        let id = work_request.id;
+        self.operator.fetched(&work_request);
+        if let Some(entry) = self.spool.unassigned(id) {
+            tracing::info!("work request {id}: it has been run before; delivering that result");
+            self.deliver(entry, abort).await;
+            return After::Listen;
+        }
+        let run = self.dispatch.run(
+            &work_request,
+            &self.server,
+            &self.spool,
+            &self.operator,
+            abort,
+        );
+        match run.await {
+            Ok(entry) => {
+                self.operator.ended(id, entry.report());
+                self.deliver(entry, abort).await;
+                After::Listen
+            }
+            Err(error) => {
+                tracing::error!("work request {id}: {error}");
+                After::Ask
+            }
+        }
+    }
+
+    /// Delivers a result, for as long as that takes, or as long as a worker that ends has. False if there was no time for it.
+    async fn deliver(&self, mut entry: Entry, abort: &Abort) -> bool {
+        let (id, task) = (entry.work_request(), entry.task().to_owned());
+        let report = entry.report().cloned();
+        let farewell = async {
+            abort.cancelled().await;
+            sleep(self.rhythm.farewell).await;
+        };
+        let delivered = tokio::select! {
+            delivered = entry.deliver(&self.server) => Some(delivered),
+            () = farewell => None,
+        };
+        match delivered {
+            Some(Ok(delivered)) => {
+                self.operator
+                    .delivered(id, &task, report.as_ref(), delivered);
+                if delivered == Delivered::Completely {
+                    entry.remove();
+                }
+                true
+            }
+            Some(Err(error)) => {
+                self.operator.refused(id, report.as_ref(), &error);
+                entry.remove();
+                true
+            }
+            None if report.is_none() => {
+                tracing::warn!(
+                    "work request {id}: no time to deliver the logs of the aborted task"
+                );
+                entry.remove();
+                false
+            }
+            None => {
+                tracing::info!("work request {id}: it will be delivered after the next start");
+                false
+            }
+        }
+    }
+}
+
+impl Present<'_> {
+    fn is_over(&self) -> bool {
+        match self.stop {
+            Stop::No => false,
+            Stop::Drain | Stop::Abort => self.work.is_none(),
+            Stop::Now => true,
+        }
+    }
+}
+
+/// The end of a job; never, if there is none.
+async fn next<T>(job: &mut Job<'_, T>) -> T {
+    match job {
+        Some(job) => job.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,180 @@
+//! What the spool keeps over restarts, and what it does not.
+
+use super::journal::DEBUG_LOGS;
+use super::*;
+use crate::artifacts::debusine::{Patience, Server, ServerArtifacts};
+use crate::artifacts::{ArtifactId, ArtifactStore, NewArtifact, NewFile, Relation, RelationType};
+use crate::worker::work_request::{Outcome, Report};
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+fn owner() -> Owner {
+    Owner::new("http://localhost/api", "token")
+}
+
+fn spool(directory: &TempDir) -> Spool {
+    Spool::open(directory.path(), owner()).expect("a spool")
+}
+
+fn work_request(id: u64) -> WorkRequest {
+    WorkRequest {
+        id,
+        task_name: "noop".to_owned(),
+        task_type: "Worker".to_owned(),
+        task_data: json!({}),
+        dynamic_task_data: None,
+        workspace: Some("System".to_owned()),
+    }
+}
+
+fn success() -> Report {
+    Report::new(Outcome::Success, json!({"duration": 0}))
+}
+
+fn numbers(spool: &Spool) -> Vec<u64> {
+    spool
+        .undelivered()
+        .iter()
+        .map(Entry::work_request)
+        .collect()
+}
+
+/// A store whose server is never reached.
+fn store(entry: Entry) -> (SpoolingStore, Arc<Mutex<Entry>>) {
+    let server = Server::new("http://127.0.0.1:9/api", Patience::default()).expect("a server");
+    let entry = Arc::new(Mutex::new(entry));
+    let server = Arc::new(ServerArtifacts::new(server));
+    (SpoolingStore::new(server, Arc::clone(&entry)), entry)
+}
+
+fn artifact(category: &str, content: &[u8]) -> NewArtifact {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(content).expect("written");
+    NewArtifact {
+        category: category.to_owned(),
+        data: json!({}),
+        files: vec![NewFile {
+            path: "name".to_owned(),
+            content: file,
+        }],
+        work_request: Some(1),
+        workspace: None,
+    }
+}
+
+#[test]
+fn finished_work_outlives_the_worker_and_half_done_work_does_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = spool(&directory);
+    first.begin(&work_request(1)).expect("room");
+    let mut finished = first.begin(&work_request(20)).expect("room");
+    finished.finish(success()).expect("kept");
+    let mut aborted = first.begin(&work_request(3)).expect("room");
+    aborted.abort().expect("kept");
+    drop(first);
+    let second = spool(&directory);
+    assert_eq!(numbers(&second), [3, 20]);
+    assert!(!directory.path().join("1").exists());
+    assert_eq!(second.undelivered()[1].report(), Some(&success()));
+}
+
+#[test]
+fn damaged_and_half_written_journals_are_never_believed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = spool(&directory);
+    for id in [1, 2] {
+        let mut entry = first.begin(&work_request(id)).expect("room");
+        entry.finish(success()).expect("kept");
+    }
+    let place = |name: &str| directory.path().join(name);
+    fs::write(place("1/journal.json"), "{\"owner\":").expect("written");
+    fs::write(place("2/journal.new"), "{\"owner\":").expect("written");
+    drop(first);
+    assert_eq!(numbers(&spool(&directory)), [2]);
+}
+
+#[test]
+fn results_for_another_server_or_token_are_kept_and_not_delivered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = spool(&directory);
+    let mut entry = first.begin(&work_request(1)).expect("room");
+    entry.finish(success()).expect("kept");
+    drop(first);
+    for other in [
+        Owner::new("http://elsewhere/api", "token"),
+        Owner::new("http://localhost/api", "another"),
+    ] {
+        let spool = Spool::open(directory.path(), other).expect("a spool");
+        assert!(numbers(&spool).is_empty());
+    }
+    assert_eq!(numbers(&spool(&directory)), [1]);
+}
+
+#[test]
+fn a_spool_has_one_worker() {
+    let directory = tempfile::tempdir().expect("a directory");
+    assert!(!Spool::is_in_use(directory.path()));
+    let first = spool(&directory);
+    assert!(Spool::is_in_use(directory.path()));
+    let second = Spool::open(directory.path(), owner());
+    assert!(matches!(second, Err(SpoolError::InUse(_))));
+    drop(first);
+    assert!(!Spool::is_in_use(directory.path()));
+}
+
+#[tokio::test]
+async fn what_a_task_uploads_it_can_read_again_before_the_server_has_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool(&directory);
+    let (store, entry) = store(spool.begin(&work_request(1)).expect("room"));
+    let one = store.upload(artifact("debusine:test", b"content")).await;
+    let two = store.upload(artifact("debusine:test", b"content")).await;
+    let (one, two) = (one.expect("kept"), two.expect("kept"));
+    assert_ne!(one, two);
+    let relation = Relation {
+        from: one,
+        to: ArtifactId(7),
+        kind: RelationType::RelatesTo,
+    };
+    store.relate(relation).await.expect("kept");
+    let read = store.artifact(one).await.expect("there");
+    assert_eq!(
+        (read.files[0].size, read.category.as_str()),
+        (7, "debusine:test")
+    );
+    let mut copy = tempfile::NamedTempFile::new().expect("a file");
+    let target = copy.reopen().expect("a descriptor");
+    store.fetch_file(one, "name", target).await.expect("copied");
+    let text = io::read_to_string(copy.as_file_mut()).expect("text");
+    assert_eq!(text, "content");
+    assert_eq!(store.relations_from(one).await.expect("known"), [relation]);
+    let kept = fs::read_dir(entry.lock().expect("free").directory.join("files"));
+    assert_eq!(kept.expect("there").count(), 1, "content is kept once");
+}
+
+#[tokio::test]
+async fn without_its_artifacts_a_task_has_failed_and_without_its_logs_it_is_an_error() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool(&directory);
+    let (store, entry) = store(spool.begin(&work_request(1)).expect("room"));
+    for category in ["debusine:test", "debusine:test", DEBUG_LOGS] {
+        store
+            .upload(artifact(category, b"content"))
+            .await
+            .expect("kept");
+    }
+    let mut entry = entry.lock().expect("free");
+    entry.finish(success()).expect("kept");
+    let journal = &mut entry.journal;
+    assert!(journal.refuse("no"), "the logs are still to come");
+    assert_eq!(journal.operations.len(), 1);
+    let result = |journal: &Journal| journal.report.as_ref().map(|report| report.result);
+    assert_eq!(result(journal), Some(Outcome::Failure));
+    assert!(!journal.refuse("no"));
+    assert_eq!(result(journal), Some(Outcome::Error));
+    let document = journal.report.as_ref().expect("a report").document();
+    let error = json!([{"message": "Task: noop Error execute: no", "code": "execute-failed"}]);
+    assert_eq!(document["output_data"]["errors"], error);
+    assert!(document["output_data"]["runtime_statistics"].is_object());
+}
