@@ -1,0 +1,104 @@
+//! mmdebstrap: systems from nothing.
+
+use super::farm::{Farm, architecture, mirror, succeeded};
+use super::materials::{system, workbench};
+use serde_json::{Value, json};
+use std::process::Command;
+
+#[test]
+fn a_system_to_build_in_becomes_an_environment() {
+    let Some(farm) = Farm::with(&[], &[]) else {
+        return;
+    };
+    let run = system(&farm);
+    let tarball = run.artifact("debian:system-tarball");
+    let data = &tarball["data"];
+    let expected = json!({
+        "filename": "system.tar.xz",
+        "vendor": "debian",
+        "codename": "bookworm",
+        "mirror": mirror().expect("it was there before"),
+        "variant": "buildd",
+        "architecture": architecture(),
+        "with_dev": true,
+        "with_init": false,
+    });
+    for (key, value) in expected.as_object().expect("an object") {
+        assert_eq!(&data[key], value, "{key}");
+    }
+    let packages = &data["pkglist"];
+    for package in ["dpkg-dev", "gcc-12", "libc6:amd64"] {
+        let package = package.replace("amd64", &architecture());
+        assert!(packages[&package].is_string(), "{package}: {packages}");
+    }
+
+    let logs = run.logs();
+    assert!(logs["host.sources"].contains("\nSuites: bookworm\nComponents: main\n"));
+    assert_eq!(logs["host.sources"], logs["chroot.sources"]);
+    assert!(logs["cmd-output.log"].starts_with("cmd: mmdebstrap --mode=unshare "));
+    assert!(logs["cmd-output.log"].contains("\naborted: False\nreturncode: 0\n"));
+
+    let environments = farm.ask(&["environment", "list"]);
+    let environments = environments.as_array().expect("a list");
+    let is_it = |environment: &Value| environment["id"] == tarball["id"];
+    assert!(environments.iter().any(is_it), "{environments:?}");
+}
+
+#[test]
+fn a_system_is_made_with_packages_keys_and_a_script_of_ones_own() {
+    let Some(farm) = Farm::with(&[], &["tar", "xz"]) else {
+        return;
+    };
+    let run = workbench(&farm);
+    let tarball = run.artifact("debian:system-tarball");
+    let data = &tarball["data"];
+    assert_eq!(data["variant"], "minbase");
+    assert!(data["pkglist"]["lintian"].is_string());
+    assert!(data["pkglist"]["gcc-12"].is_null());
+
+    let into = farm.scratch();
+    let path = into.path().to_string_lossy();
+    farm.ask(&["artifact", "export", &tarball["id"].to_string(), &path]);
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--to-stdout", "--file", "system.tar.xz"]);
+    tar.args(["./etc/workbench", "./etc/apt/sources.list.d/file.sources"]);
+    let content = succeeded(tar.current_dir(into.path())).expect("both files are in the system");
+    assert!(content.contains("made by a test\n"), "{content}");
+    let chroot_sources = &run.logs()["chroot.sources"];
+    assert!(content.contains(chroot_sources.trim()), "{content}");
+    assert!(
+        chroot_sources.contains("\nSigned-By: /etc/apt/keyrings-debusine/keyring-repo-"),
+        "{chroot_sources}"
+    );
+    assert!(chroot_sources.contains("Types: deb deb-src\n"));
+    // The components were not given: they are those of the suite.
+    assert!(chroot_sources.contains("\nComponents: main contrib non-free"));
+}
+
+#[test]
+fn a_suite_that_is_not_there_fails_with_the_words_of_the_tool() {
+    let Some(farm) = Farm::with(&[], &[]) else {
+        return;
+    };
+    let data = |components: Value| {
+        let mut data = json!({
+            "bootstrap_options": {"architecture": architecture(), "variant": "essential"},
+            "bootstrap_repositories": [
+                {"mirror": mirror().expect("it was there before"), "suite": "nonesuch"},
+            ],
+        });
+        data["bootstrap_repositories"][0]["components"] = components;
+        data
+    };
+    let run = farm.run("mmdebstrap", &data(json!(["main"]))).failed();
+    assert!(run.categories().is_empty(), "{:?}", run.told);
+    let logs = run.logs();
+    assert!(logs["cmd-output.log"].contains("nonesuch"), "{logs:?}");
+
+    let run = farm.run("mmdebstrap", &data(Value::Null)).failed();
+    let logs = run.logs();
+    assert!(
+        logs["configure_for_execution.log"].contains("nonesuch"),
+        "{logs:?}"
+    );
+}

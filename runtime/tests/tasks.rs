@@ -1,0 +1,3 @@
+//! Every task, as this build of the program runs it.
+
+mod real_runs;
