@@ -104,7 +104,21 @@ fn add_execution(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     task::clock::add_to_linker::<_, State>(linker, |state| state)?;
     task::files::add_to_linker::<_, State>(linker, |state| state)?;
     task::logs::add_to_linker::<_, State>(linker, |state| state)?;
+    for interface in LENDING_DIRECTORIES {
+        name_directory(linker, interface)?;
+    }
     Ok(())
+}
+
+/// The interfaces with directories in their arguments: those of `files`.
+const LENDING_DIRECTORIES: [&str; 5] = ["artifacts", "commands", "executor", "http", "logs"];
+
+/// Gives the directories of `files` their name in another interface. A component need not find it there, but where the functions of an interface
+/// become traps, so do the names that are missing, as resources of another type.
+fn name_directory(linker: &mut Linker<HostState>, interface: &str) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(&format!("{PACKAGE}/{interface}@{VERSION}"))?;
+    let directory = ResourceType::host::<DirectoryHandle>();
+    instance.resource("directory", directory, |_, _| Ok(()))
 }
 
 fn add_granted(
@@ -112,26 +126,16 @@ fn add_granted(
     granted: impl Fn(Capability) -> bool,
 ) -> wasmtime::Result<()> {
     type State = HasSelf<HostState>;
-    match granted(Capability::Command) {
-        true => task::commands::add_to_linker::<_, State>(linker, |state| state)?,
-        false => add_withheld(linker, "commands")?,
+    if granted(Capability::Command) {
+        task::commands::add_to_linker::<_, State>(linker, |state| state)?;
     }
-    match granted(Capability::Environment) {
-        true => task::executor::add_to_linker::<_, State>(linker, |state| state)?,
-        false => add_withheld(linker, "executor")?,
+    if granted(Capability::Environment) {
+        task::executor::add_to_linker::<_, State>(linker, |state| state)?;
     }
-    match granted(Capability::Http) {
-        true => task::http::add_to_linker::<_, State>(linker, |state| state)?,
-        false => add_withheld(linker, "http")?,
+    if granted(Capability::Http) {
+        task::http::add_to_linker::<_, State>(linker, |state| state)?;
     }
     Ok(())
-}
-
-/// An interface without its functions, which become traps. The directories in their arguments are those of `files`, which is linked.
-fn add_withheld(linker: &mut Linker<HostState>, interface: &str) -> wasmtime::Result<()> {
-    let mut instance = linker.instance(&format!("{PACKAGE}/{interface}@{VERSION}"))?;
-    let directory = ResourceType::host::<DirectoryHandle>();
-    instance.resource("directory", directory, |_, _| Ok(()))
 }
 
 /// The names of what a component imports.
