@@ -101,8 +101,14 @@ async fn a_line_of_a_hundred_megabytes_fails_the_run_in_words() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_tags_than_fit_into_memory_fail_the_run_in_words() -> Result<()> {
-    let ran = run("C: hello: t\n".repeat(3 << 20)).await?;
-    ensure!(ran.verdict == Verdict::Failure && ran.analyses.is_empty());
-    ensure!(ran.failure.contains("bytes of memory"), "{}", ran.failure);
+    let of_one_kind = "C: hello: t\n".repeat(3 << 20);
+    let of_many_kinds: String = (0..1 << 20)
+        .map(|number| format!("C: hello: tag-{number}\n"))
+        .collect();
+    for output in [of_one_kind, of_many_kinds] {
+        let ran = run(output).await?;
+        ensure!(ran.verdict == Verdict::Failure && ran.analyses.is_empty());
+        ensure!(ran.failure.contains("exclude_tags"), "{}", ran.failure);
+    }
     Ok(())
 }

@@ -16,8 +16,10 @@ const FORMAT: u32 = 1;
 const ROOM: usize = 192 << 20;
 /// What an occurrence takes beside its texts, in bytes: itself, and room for the list of its tag to grow and to be sorted.
 const OCCURRENCE: usize = 3 * size_of::<Occurrence>();
-/// What the first occurrence of a tag takes beside itself, in bytes: a place for the tag, and the start of its list.
-const FIRST_OCCURRENCE: usize = 192;
+/// What a tag takes beside its occurrences and its name, in bytes: a place for it, the start of its list, its place in summaries.
+const KIND: usize = 512;
+/// How many copies of a tag's name there are: one here, the others in a summary on its way to the store.
+const NAMES: usize = 6;
 /// What a text takes beside its bytes, at the most.
 const ALLOCATION: usize = 16;
 
@@ -84,11 +86,11 @@ impl FoundTags {
         let texts = [&tag.explanation, &tag.comment, &tag.note, &tag.pointer];
         let texts = texts.iter().filter(|text| !text.is_empty());
         self.size += OCCURRENCE + texts.map(|text| text.len() + ALLOCATION).sum::<usize>();
-        let first = FIRST_OCCURRENCE + tag.tag.len();
+        let of_kind = KIND + NAMES * tag.tag.len();
         let tags = self.packages.entry(tag.package).or_default();
         let occurrences = tags.entry((Reverse(tag.severity), tag.tag.into()));
         let occurrences = occurrences.or_insert_with(|| {
-            self.size += first;
+            self.size += of_kind;
             Vec::new()
         });
         occurrences.push(Occurrence {
