@@ -54,6 +54,12 @@ fn add(archive: &mut Builder<Vec<u8>>, kind: EntryType, name: &str, link: &str, 
     let fields = header.as_old_mut();
     fields.name[..name.len()].copy_from_slice(name.as_bytes());
     fields.linkname[..link.len()].copy_from_slice(link.as_bytes());
+    if let (EntryType::GNUSparse, Some(fields)) = (kind, header.as_gnu_mut()) {
+        // One hole of a gigabyte.
+        fields.set_real_size(1 << 30);
+        fields.sparse[0].offset.copy_from_slice(b"10000000000\0");
+        fields.sparse[0].numbytes.copy_from_slice(b"00000000000\0");
+    }
     header.set_cksum();
     archive.append(&header, content).unwrap();
 }
