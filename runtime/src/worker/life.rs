@@ -3,6 +3,7 @@
 use super::connection::{Connection, Heard};
 use super::description::Description;
 use super::dispatch::Dispatch;
+use super::memory;
 use super::operator::Operator;
 use super::spool::{Delivered, Entry, Spool};
 use super::work_request::{ErrorCode, Report, WorkRequest};
@@ -138,11 +139,15 @@ impl Worker {
                 _ = listening.changed() => {}
                 after = next(&mut present.work) => {
                     present.work = None;
+                    memory::give_back();
                     if after == After::Ask {
                         renew.notify_one();
                     }
                 }
-                () = next(&mut present.description) => present.description = None,
+                () = next(&mut present.description) => {
+                    present.description = None;
+                    memory::give_back();
+                }
                 asked = stop.changed() => {
                     let asked = asked.map_or(Stop::Now, |()| *stop.borrow_and_update());
                     self.stop(&mut present, asked);
@@ -253,9 +258,10 @@ impl Worker {
                 };
             }
         };
-        match self.understand(&answer) {
+        let document: Value = answer.json().unwrap_or_default();
+        match serde_json::from_value(document.clone()) {
             Ok(work_request) => self.attend(work_request, &abort).await,
-            Err(after) => after.await,
+            Err(error) => self.send_back(&document, &error.to_string()).await,
         }
     }
 
@@ -265,35 +271,21 @@ impl Worker {
         self.server.once(Method::GET, path, None).await
     }
 
-    /// The work request in an answer. If it is none that can be run, the server is told so, provided that it has a number.
-    fn understand(&self, answer: &Answer) -> Result<WorkRequest, impl Future<Output = After>> {
-        let (error, document) = match answer.json::<Value>() {
-            Ok(document) => match serde_json::from_value(document.clone()) {
-                Ok(work_request) => return Ok(work_request),
-                Err(error) => (error.to_string(), document),
-            },
-            Err(error) => (error.to_string(), Value::Null),
-        };
+    /// What the server hands out is no work request that can be run: it is told so, provided that this has a number.
+    async fn send_back(&self, document: &Value, error: &str) -> After {
         tracing::error!("what the server hands out is no work request: {error}");
-        let id = document["id"].as_u64();
-        let name = document["task_name"]
-            .as_str()
-            .unwrap_or("unknown")
-            .to_owned();
+        let Some(id) = document["id"].as_u64() else {
+            return After::Ask;
+        };
+        let name = document["task_name"].as_str().unwrap_or("unknown");
         let message = format!("Task: {name} Error setup: this is no work request: {error}");
-        let report = Report::error(ErrorCode::SetupFailed, message);
-        Err(async move {
-            let Some(id) = id else {
-                return After::Ask;
-            };
-            let path = format!("/work-request/{id}/completed/");
-            let document = report.document();
-            let told = self.server.repeated(Method::PUT, &path, Some(&document));
-            if let Err(error) = told.await {
-                tracing::error!("work request {id}: {error}");
-            }
-            After::Listen
-        })
+        let report = Report::error(ErrorCode::SetupFailed, message).document();
+        let path = format!("/work-request/{id}/completed/");
+        let told = self.server.repeated(Method::PUT, &path, Some(&report));
+        if let Err(error) = told.await {
+            tracing::error!("work request {id}: {error}");
+        }
+        After::Listen
     }
 
     /// Runs a work request, and delivers it.

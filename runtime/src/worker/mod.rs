@@ -9,6 +9,7 @@ mod connection;
 mod description;
 mod dispatch;
 mod life;
+mod memory;
 mod metrics;
 mod operator;
 mod spool;
