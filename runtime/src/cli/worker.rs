@@ -189,7 +189,10 @@ fn assemble(
     places: &Places,
 ) -> Result<Worker, CliError> {
     let cache = places.cache()?;
-    let options = RunOptions::default();
+    let options = RunOptions {
+        policy: Arc::new(places.policy()?),
+        ..RunOptions::default()
+    };
     let registry = Arc::new(tasks.registry);
     let (images, runs) = (cache.clone(), options.directory.clone());
     Ok(Worker {
