@@ -36,7 +36,11 @@ impl<const N: usize> Writer<N> {
         while place < bytes.len() {
             if self.length < N {
                 // A line break would begin another field.
-                self.bytes[self.length] = if bytes[place] == b'\n' { b' ' } else { bytes[place] };
+                self.bytes[self.length] = if bytes[place] == b'\n' {
+                    b' '
+                } else {
+                    bytes[place]
+                };
             }
             self.length += 1;
             place += 1;
@@ -96,11 +100,7 @@ pub const fn manifest_length(name: &str, summary: &str, needs: Option<Needs>) ->
 }
 
 /// A manifest of this length.
-pub const fn manifest<const N: usize>(
-    name: &str,
-    summary: &str,
-    needs: Option<Needs>,
-) -> [u8; N] {
+pub const fn manifest<const N: usize>(name: &str, summary: &str, needs: Option<Needs>) -> [u8; N] {
     Writer::<N>::manifest(name, summary, needs).bytes
 }
 

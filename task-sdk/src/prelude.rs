@@ -20,6 +20,7 @@ pub use crate::model::{
     Dictionary, FieldType, FileUrl, Maintainer, Model, PathPart, Refusal, Report, Timestamp, Url,
     Violation, at_least, at_most, distinct, empty_is_null, items, min_items,
 };
+pub use crate::needs::Needs;
 pub use crate::repositories::{ExtraRepository, ExtraSources};
 pub use crate::run_command_task::{CommandLine, RunCommandTask};
 pub use crate::task::Task;
@@ -28,7 +29,6 @@ pub use crate::task_data::{
     RepositoryFields, TaskFields,
 };
 pub use crate::task_with_executor::{TaskWithExecutor, find_environment};
-pub use crate::needs::Needs;
 pub use crate::worker_metadata::WorkerMetadata;
 pub use crate::{choices, model, register_task, union};
 pub use serde_json::{Map, Value, json};

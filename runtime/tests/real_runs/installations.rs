@@ -24,7 +24,7 @@ fn autopkgtest_runs_the_tests_that_a_package_brings() {
         },
         "environment": environment(&system(&farm)),
         "host_architecture": architecture(),
-        "timeout": {"global": 900},
+        "timeout": {"install": 900, "test": 900},
     });
     let run = farm.run("autopkgtest", &data).succeeded();
     let report = run.artifact("debian:autopkgtest");

@@ -122,11 +122,16 @@ pub fn build_data(farm: &Farm, source: i64, options: Value) -> Value {
     data
 }
 
-/// The tiny package with a build that compiles one file without hardening and then fails; gives the run.
+/// The tiny package with a build that compiles one file, hardened, and then fails; gives the run.
 pub fn failed_build(farm: &Farm) -> Run<'_> {
     let told = farm.once("build-failed", |farm| {
-        let rules = "#!/usr/bin/make -f\nclean:\nbuild build-arch build-indep:\n\t\
-            gcc -c -o hostname.o hostname.c\n\tfalse\nbinary binary-arch binary-indep: build\n";
+        let rules = "#!/usr/bin/make -f\n\
+            include /usr/share/dpkg/buildflags.mk\n\
+            clean:\n\
+            build build-arch build-indep:\n\
+            \tgcc $(CPPFLAGS) $(CFLAGS) -c -o hostname.o hostname.c\n\
+            \tfalse\n\
+            binary binary-arch binary-indep: build\n";
         let source = changed_package(farm, |source| {
             replace(&source.join("debian/control"), BUILD_DEPENDENCIES, "")?;
             fs::write(source.join("debian/rules"), rules).map_err(|why| why.to_string())

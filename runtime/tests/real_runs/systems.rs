@@ -40,7 +40,7 @@ fn a_system_to_build_in_becomes_an_environment() {
 
     let environments = farm.ask(&["environment", "list"]);
     let environments = environments.as_array().expect("a list");
-    let is_it = |environment: &Value| environment["id"] == tarball["id"];
+    let is_it = |environment: &Value| environment["artifact"] == tarball["id"];
     assert!(environments.iter().any(is_it), "{environments:?}");
 }
 
