@@ -68,7 +68,9 @@ impl Task for AssembleSignedSource {
         let data = &self.core.data;
         let template = database.lookup_single(&data.template, None)?;
         template.require_category("template", &[Category::BinaryPackage.as_str()])?;
-        let environment = self.find_any_environment(database)?;
+        let environment = self.find_any_environment(database)?.ok_or_else(|| {
+            DynamicDataError::Config("environment: none is given; name one".to_owned())
+        })?;
         let signed = match data.signed.is_empty() {
             true => Vec::new(),
             false => database.lookup_multiple(&data.signed.export(), None)?,
@@ -79,7 +81,7 @@ impl Task for AssembleSignedSource {
                 subject: subject.map(str::to_owned),
                 ..DynamicFields::default()
             },
-            environment_id: environment.map_or(0, |environment| environment.id),
+            environment_id: environment.id,
             template_id: template.id,
             signed_ids: signed.iter().map(|artifact| artifact.id).collect(),
         })

@@ -74,14 +74,16 @@ impl Task for ExtractForSigning {
         let template = database.lookup_single(&self.core.data.input.template_artifact, None)?;
         template.require_category("input.template_artifact", &[BINARY_PACKAGE])?;
         let binaries = self.find_binaries(database)?;
-        let environment = self.find_any_environment(database)?;
+        let environment = self.find_any_environment(database)?.ok_or_else(|| {
+            DynamicDataError::Config("environment: none is given; name one".to_owned())
+        })?;
         let subject = template.data["deb_fields"]["Package"].as_str();
         Ok(ExtractForSigningDynamicData {
             common: DynamicFields {
                 subject: subject.map(str::to_owned),
                 ..DynamicFields::default()
             },
-            environment_id: environment.map_or(0, |environment| environment.id),
+            environment_id: environment.id,
             input_template_artifact_id: template.id,
             input_binary_artifacts_ids: binaries,
         })
