@@ -130,7 +130,7 @@ async fn a_server_that_never_answers_is_given_up_and_asked_again() -> Result<()>
 #[tokio::test]
 async fn a_slow_body_is_waited_for() -> Result<()> {
     let server = FakeServer::start().await?;
-    let content = content(6 * 64 << 10);
+    let content = content((6 * 64) << 10);
     let id = server
         .state()
         .add_artifact("debusine:test", &[(PATH, &content)]);

@@ -104,7 +104,7 @@ impl Cgroup {
     /// Moves this process into those parts of the cgroup that nobody can be born into.
     pub(super) fn join(&self) -> io::Result<()> {
         for legacy in &self.legacy {
-            (&legacy.processes).write_all_at(b"0", 0)?;
+            legacy.processes.write_all_at(b"0", 0)?;
         }
         Ok(())
     }
