@@ -52,7 +52,7 @@ def tasks(world: World) -> list[dict]:
     sbuild = json.loads(world.task_data.read_text())
     bootstrap = {
         "bootstrap_options": {"architecture": "amd64", "variant": "apt"},
-        "bootstrap_repositories": [{"mirror": "http://deb.debian.org/debian", "suite": "bookworm", "components": ["main"]}],
+        "bootstrap_repositories": [{"mirror": "http://deb.example.org/debian", "suite": "bookworm", "components": ["main"]}],
     }
 
     def task(number: int) -> dict:

@@ -101,7 +101,7 @@ fn components() -> Result<()> {
 
 const DATA: &[&str] = &[
     r#"{"input": {"source_artifact": 1}, "host_architecture": "amd64", "environment": "debian/match:codename=bookworm", "build_components": ["any", "all"], "binnmu": {"changelog": "x", "suffix": "+b1"}}"#,
-    r#"{"bootstrap_options": {"architecture": "amd64", "variant": "apt", "extra_packages": ["hello"]}, "bootstrap_repositories": [{"mirror": "http://deb.debian.org/debian", "suite": "bookworm", "components": ["main"], "check_signature_with": "system"}], "customization_script": "x"}"#,
+    r#"{"bootstrap_options": {"architecture": "amd64", "variant": "apt", "extra_packages": ["hello"]}, "bootstrap_repositories": [{"mirror": "http://deb.example.org/debian", "suite": "bookworm", "components": ["main"], "check_signature_with": "system"}], "customization_script": "x"}"#,
     r#"{"result": true, "task_configuration": 5}"#,
 ];
 
