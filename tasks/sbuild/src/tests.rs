@@ -236,10 +236,8 @@ fn a_worker_needs_sbuild_the_backend_and_for_most_backends_autopkgtest() {
     let mut can_run = |backend: &str, keys: &[&str]| {
         data["backend"] = backend.into();
         let task: Sbuild = configured(&data, None).unwrap();
-        let metadata = keys
-            .iter()
-            .map(|key| ((*key).to_owned(), true.into()))
-            .collect();
+        let keys = keys.iter().map(|key| ((*key).to_owned(), true.into()));
+        let metadata = Map::from_iter(keys);
         task.can_run_on(WorkerMetadata(&metadata))
     };
     assert!(can_run(
