@@ -20,6 +20,8 @@ mod executor;
 mod external_task;
 mod failure;
 mod files;
+#[cfg(target_arch = "wasm32")]
+mod heap;
 mod host;
 pub mod lookups;
 pub mod model;
