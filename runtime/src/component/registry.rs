@@ -109,6 +109,32 @@ impl Registry {
         })
     }
 
+    /// Loads all tasks, ordered by name, on all processors. The first error in that order is the answer.
+    pub fn load_all(&self) -> Result<Vec<LoadedComponent>, RegistryError> {
+        let names: Vec<&str> = self.tasks.keys().map(String::as_str).collect();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let shares = names.chunks(names.len().div_ceil(processors).max(1));
+        std::thread::scope(|scope| {
+            let load_share =
+                |share: &[&str]| share.iter().map(|name| self.load(name)).collect::<Vec<_>>();
+            let mut shares: Vec<&[&str]> = shares.collect();
+            // This thread takes the first share, so that a single processor starts no thread.
+            let first = match shares.is_empty() {
+                true => return Ok(Vec::new()),
+                false => shares.remove(0),
+            };
+            let others: Vec<_> = shares
+                .into_iter()
+                .map(|share| scope.spawn(move || load_share(share)))
+                .collect();
+            let mut loaded = load_share(first);
+            for other in others {
+                loaded.extend(other.join().expect("loading does not panic"));
+            }
+            loaded.into_iter().collect()
+        })
+    }
+
     /// The error for a name that no task has, with what to try.
     pub fn unknown(&self, name: &str) -> RegistryError {
         RegistryError::Unknown {

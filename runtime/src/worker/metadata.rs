@@ -137,8 +137,7 @@ pub async fn worker_metadata(
     facts: Arc<dyn Facts>,
 ) -> Result<Map<String, Value>, MetadataError> {
     let mut metadata = machine_metadata(&*facts)?;
-    for (name, _) in registry.tasks() {
-        let loaded = registry.load(name)?;
+    for loaded in registry.load_all()? {
         let added = task_metadata(registry.engine(), linkers, &loaded, Arc::clone(&facts)).await?;
         metadata.extend(added);
     }

@@ -9,7 +9,7 @@ use task_runtime::component::{ComponentCache, Engine, EngineOptions, Limits, Reg
 use task_runtime::host::{Facts, HostState, Linkers, Machine, Purpose, TaskComponent};
 
 /// Fresh instances after which memory is compared.
-const CALLS: u32 = 200_000;
+const CALLS: u32 = 1_000_000;
 
 /// Milliseconds to load all tasks, mebibytes resident with them, and mebibytes grown by many calls.
 pub async fn measure() -> Result<Value> {
@@ -22,10 +22,7 @@ pub async fn measure() -> Result<Value> {
     let registry = Registry::open(engine.clone(), cache, &[tasks.into()])?;
 
     let begun = Instant::now();
-    let loaded: Vec<_> = registry
-        .tasks()
-        .map(|(name, _)| registry.load(name))
-        .collect::<Result<_, _>>()?;
+    let loaded = registry.load_all()?;
     let load = begun.elapsed();
     let resolve = |task| TaskComponent::new(&engine, &linkers, task, Purpose::Scheduling);
     let components: Vec<_> = loaded.iter().map(resolve).collect::<Result<_, _>>()?;
