@@ -10,6 +10,9 @@ use std::ptr;
 /// Bytes of a page of memory.
 const PAGE: usize = 64 << 10;
 
+/// Pages by which the memory grows at least: what is not touched costs nothing, and the host allows far more.
+const AT_ONCE: usize = 16;
+
 #[global_allocator]
 static HEAP: Heap = Heap(UnsafeCell::new(Dlmalloc::new_with_allocator(Memory {
     is_begun: Cell::new(false),
@@ -66,7 +69,7 @@ unsafe impl Allocator for Memory {
                 return (ptr::with_exposed_provenance_mut(start), there, 0);
             }
         }
-        let pages = size.div_ceil(PAGE);
+        let pages = size.div_ceil(PAGE).max(AT_ONCE);
         match memory_grow(0, pages) {
             usize::MAX => (ptr::null_mut(), 0, 0),
             before => (
