@@ -1,129 +1,184 @@
-"""A worker's start and idleness: from the start of the process to metadata that a server has accepted, and the memory it keeps then.
+"""A worker in the place of the reference's: its start, its idleness, a large file in both directions, and a real build.
 
-The server is a small one of this file's own, the same for both sides: a real one would mostly measure itself.
+Both sides serve the same server, the small one of debusine.py, in turn.
 """
 
-import base64
-import hashlib
-import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
-import threading
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, sleep
 
+from debusine import Artifact, Server, digests
 from rows import Row, Samples, Wrong, paired
-from world import World
+from world import SYSTEM_PATH, World
 
 REFERENCE = Path("/usr/bin/debusine-worker")
-MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TOKEN = "0123456789abcdef" * 4
+MIB = 1 << 20
+
+# MiB that an idle worker may take, and one with a large file in its hands.
+IDLE = 12
+PEAK = IDLE + 8
+
+# Bytes of the file that is fetched and uploaded.
+LARGE = 500 * MIB
 
 
-class Server:
-    """Accepts a worker, asks it for its metadata, and says nothing more."""
+class Worker:
+    """One side: how it is started, and where it lives."""
 
-    def __init__(self):
-        self.accepted = threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
+    def __init__(self, command: list[str], home: Path, environment: dict[str, str]):
+        self.command = command
+        self.home = home
+        self.environment = environment | {"HOME": str(home)}
 
-    def serve(self):
-        """Each connection has a thread, until the listener is closed."""
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.attend, args=(connection,), daemon=True).start()
+    def configure(self, server: Server):
+        """Points it to a server that knows it already."""
+        directory = self.home / ".config/debusine/worker"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.ini").write_text(f"[General]\napi-url = {server.address}/api\n")
+        token = directory / "token"
+        token.write_text(TOKEN)
+        token.chmod(0o600)
 
-    def attend(self, connection: socket.socket):
-        """One connection: requests, or the websocket."""
-        stream = connection.makefile("rb")
-        while request := stream.readline():
-            headers = {}
-            while (line := stream.readline().strip()):
-                name, _, value = line.partition(b":")
-                headers[name.strip().lower()] = value.strip()
-            stream.read(int(headers.get(b"content-length", 0)))
-            if b"/ws/" in request:
-                self.welcome(connection, headers[b"sec-websocket-key"])
-                stream.read()
-                return
-            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
-            if b"dynamic-metadata" in request:
-                self.accepted.set()
-
-    def welcome(self, connection: socket.socket, key: bytes):
-        """The handshake and the first two messages."""
-        accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest())
-        head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        frames = b""
-        for text in ("connected", "request_dynamic_metadata"):
-            message = json.dumps({"type": "websocket.send", "text": text}).encode()
-            frames += bytes([0x81, len(message)]) + message
-        connection.sendall(head + frames)
-
-
-def configure(home: Path, server: Server) -> Path:
-    """The directory of a worker's configuration, beneath its home."""
-    directory = home / ".config/debusine/worker"
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.ini").write_text(f"[General]\napi-url = http://127.0.0.1:{server.port}/api\n")
-    token = directory / "token"
-    token.write_text(TOKEN)
-    token.chmod(0o600)
-    return directory
-
-
-def lived(command: list[str], environment: dict[str, str], server: Server) -> dict[str, Samples]:
-    """Starts a worker, lets it settle, and ends it."""
-    server.accepted.clear()
-    start = perf_counter()
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        if not server.accepted.wait(20):
-            raise Wrong(f"{command[0]}: no metadata within 20 s")
-        seconds = perf_counter() - start
-        sleep(0.5)
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    finally:
-        process.send_signal(signal.SIGTERM)
+    @contextmanager
+    def working(self, server: Server):
+        """The process, from its start until it has ended; the server has accepted its metadata. Yields it, and the seconds that took."""
+        self.configure(server)
+        server.accepted.clear()
+        start = perf_counter()
+        with (self.home / "log").open("wb") as log:
+            process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    return {"start": [seconds * 1000], "idle": [resident / 1024]}
+            if not server.accepted.wait(20):
+                raise Wrong(f"{self.command[0]}: no metadata within 20 s: {self.last_words()}")
+            yield Process(process.pid), perf_counter() - start
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return (self.home / "log").read_text(errors="replace")[-2000:]
+
+
+class Process:
+    """What the kernel knows of a process."""
+
+    def __init__(self, number: int):
+        self.place = Path(f"/proc/{number}")
+
+    def memory(self, key: str) -> float:
+        """`VmRSS` or `VmHWM`, in MiB."""
+        lines = (self.place / "status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
+
+    def forget_peak(self):
+        """From now on the peak is that of what comes (proc_pid_clear_refs(5))."""
+        (self.place / "clear_refs").write_text("5")
+
+    def processor_time(self) -> float:
+        """Seconds of all its threads; of those that live, to the nanosecond (kernel documentation, sched-stats)."""
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in (self.place / "task").iterdir()) / 1e9
 
 
 def measure(world: World) -> list[Row]:
-    """Two rows: time and memory."""
-    server = Server()
+    """Rows for the life of a worker."""
+    here, reference = sides(world)
+    rows = start_and_idleness(world, here, reference)
+    rows += large_file(world, here, reference)
+    shutil.rmtree(here.home, ignore_errors=True)
+    return rows
+
+
+def sides(world: World) -> tuple[Worker, Worker | None]:
+    """Ours, and the reference's if that is installed."""
     ours, theirs = world.scratch / "worker-here", world.scratch / "worker-reference"
-    directory = configure(ours, server)
-    configure(theirs, server)
-    spool = ours / "spool"
-    ours_environment = world.environment(world.scratch / "worker-store") | {"HOME": str(ours)}
-    theirs_environment = {"HOME": str(theirs), "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
+    for home in (ours, theirs):
+        home.mkdir(exist_ok=True)
+    command = [str(world.runtime), "worker", "--configuration", str(ours / ".config/debusine/worker"), "--spool", str(ours / "spool")]
+    here = Worker(command, ours, world.environment(world.scratch / "worker-store"))
+    if not REFERENCE.exists():
+        return here, None
+    return here, Worker([str(REFERENCE)], theirs, {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "TMPDIR": str(world.scratch)})
 
-    def here() -> dict[str, Samples]:
-        return lived([str(world.runtime), "worker", "--configuration", str(directory), "--spool", str(spool)], ours_environment, server)
 
-    def reference() -> dict[str, Samples]:
-        return lived([str(REFERENCE)], theirs_environment, server)
+def start_and_idleness(world: World, here: Worker, reference: Worker | None) -> list[Row]:
+    """From the start of the process to metadata that the server has accepted; then nothing happens."""
+    server = Server()
 
-    here()  # compiles the tasks, and asks which architectures there are
-    side = reference if REFERENCE.exists() and os.access(REFERENCE, os.X_OK) else None
-    measured, compared = paired(here, side, rounds=5, seconds=15)
-    server.listener.close()
-    shutil.rmtree(ours, ignore_errors=True)
+    def lived(worker: Worker) -> dict[str, Samples]:
+        with worker.working(server) as (process, seconds):
+            sleep(0.5)
+            before = process.processor_time()
+            sleep(1)
+            used = process.processor_time() - before
+            return {"start": [seconds * 1000], "idle": [process.memory("VmRSS")], "processor": [used * 60_000]}
+
+    lived(here)  # compiles the tasks, and asks which architectures there are
+    ours, theirs = paired(lambda: lived(here), (lambda: lived(reference)) if reference else None, rounds=5, seconds=20)
+    server.close()
     return [
-        Row("worker, start to metadata accepted", "ms", measured.get("start"), compared.get("start"), goal=250),
-        Row("worker, idle: resident memory", "MiB", measured.get("idle"), compared.get("idle"), goal=12),
+        Row("worker, start to metadata accepted", "ms", ours.get("start"), theirs.get("start"), goal=250),
+        Row("worker, idle: resident memory", "MiB", ours.get("idle"), theirs.get("idle"), goal=IDLE),
+        Row("worker, idle: processor time", "ms/min", ours.get("processor"), theirs.get("processor"), goal=5),
     ]
+
+
+def large_file(world: World, here: Worker, reference: Worker | None) -> list[Row]:
+    """The task mergeuploads fetches an upload with a large file, and uploads what it made of it: the same files."""
+    server = Server({1: upload_with_a_large_file(world.scratch / "upload")})
+
+    def carried(worker: Worker) -> dict[str, Samples]:
+        with worker.working(server) as (process, _):
+            sleep(0.5)
+            process.forget_peak()
+            begun = process.processor_time()
+            work = server.offer("mergeuploads", {"input": {"uploads": [1]}}, {"input_uploads_ids": [1]})
+            try:
+                if not work.created.wait(60):
+                    raise Wrong(f"{worker.command[0]}: no upload within 60 s: {worker.last_words()}")
+                fetched = {"fetch": [process.processor_time() - begun], "fetch memory": [process.memory("VmHWM")]}
+                process.forget_peak()
+                begun = process.processor_time()
+            finally:
+                work.go_on.set()
+            if not work.completed.wait(60) or work.result != "success":
+                raise Wrong(f"{worker.command[0]}: {work.result or 'no result within 60 s'}: {worker.last_words()}")
+            return fetched | {"upload": [process.processor_time() - begun], "upload memory": [process.memory("VmHWM")]}
+
+    ours, theirs = paired(lambda: carried(here), (lambda: carried(reference)) if reference else None, rounds=2, seconds=60)
+    server.close()
+    above = f"the goal: {IDLE} MiB idle, and 8 above it"
+    return [
+        Row("500 MiB download: processor time", "s", ours.get("fetch"), theirs.get("fetch"), goal=1),
+        Row("500 MiB download: peak resident memory", "MiB", ours.get("fetch memory"), theirs.get("fetch memory"), goal=PEAK, note=above),
+        Row("500 MiB upload: processor time", "s", ours.get("upload"), theirs.get("upload")),
+        Row("500 MiB upload: peak resident memory", "MiB", ours.get("upload memory"), theirs.get("upload memory"), goal=PEAK, note=above),
+    ]
+
+
+def upload_with_a_large_file(directory: Path) -> Artifact:
+    """An upload of one package; that is a file of zeros, for nobody looks into it."""
+    directory.mkdir()
+    package = directory / "big_1.0_amd64.deb"
+    with package.open("wb") as content:
+        content.truncate(LARGE)
+    found = digests(package)
+    lines = {
+        "Format": "1.8", "Date": "Thu, 01 Jan 2026 00:00:00 +0000", "Source": "big", "Binary": "big", "Architecture": "amd64", "Version": "1.0",
+        "Distribution": "unstable", "Maintainer": "Nobody <nobody@example.org>", "Description": "\n big - a large file", "Changes": "\n big (1.0) unstable",
+        "Checksums-Sha1": f"\n {found['sha1']} {LARGE} {package.name}", "Checksums-Sha256": f"\n {found['sha256']} {LARGE} {package.name}",
+        "Files": f"\n {found['md5']} {LARGE} devel optional {package.name}",
+    }
+    changes = directory / "big_1.0_amd64.changes"
+    changes.write_text("".join(f"{key}: {value}\n".replace(": \n", ":\n") for key, value in lines.items()))
+    files = [{"md5sum": found["md5"], "size": str(LARGE), "section": "devel", "priority": "optional", "name": package.name}]
+    data = {"type": "dpkg", "changes_fields": {"Source": "big", "Version": "1.0", "Architecture": "amd64", "Files": files}}
+    return Artifact("debian:upload", data, {changes.name: changes, package.name: package})

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How many pieces may wait for the disk.
-const WAITING_PIECES: usize = 8;
+const WAITING_PIECES: usize = 4;
 
 /// How often content with a wrong checksum is fetched anew.
 const ATTEMPTS: u32 = 2;
