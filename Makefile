@@ -8,13 +8,15 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # Where the runtime, and every test, looks for tasks.
 export TASK_RUNTIME_TASKS ?= $(GUESTS)
 
-.PHONY: help setup machine server target build tasks guests demo test bench conformance isolation lint doc clean install
+.PHONY: help setup machine demo-machine server target build tasks guests demo test bench conformance isolation lint doc clean install
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 setup: machine target ## ready this machine: Debian packages, subordinate ids, the guests' target
 machine:
 	@.ci/set-up-machine
+demo-machine:
+	@.ci/set-up-machine build demo
 server: ## install a Debusine server, which the test of the worker serves beside it; without it that test is skipped
 	@[ "$$(id -u)" != 0 ] || .ci/set-up-machine server || true
 target:
@@ -25,7 +27,7 @@ tasks: target ## the built-in tasks, as components: tasks/target/wasm32-unknown-
 	cd tasks && cargo build --release --target-dir target
 guests: target ## components that only tests use: tests/guests/target/wasm32-unknown-unknown/release/*.wasm
 	cd tests/guests && cargo build --release --target-dir target
-demo: setup build tasks ## build a Debian package from nothing: make demo PACKAGE=hello
+demo: demo-machine build tasks ## build a Debian package from nothing: make demo PACKAGE=hello
 	tests/demo $(PACKAGE)
 test: setup tasks guests ## every test of host and guests; the last line counts them
 	@.ci/run-tests

@@ -249,7 +249,7 @@ mod tests {
             found
                 .tools
                 .iter()
-                .any(|tool| tool.name == "dpkg-deb" && tool.path.is_some())
+                .any(|tool| tool.name == "dpkg-query" && tool.path.is_some())
         );
         let left = std::fs::read_dir(directory.path().join("scratch"))
             .into_iter()
