@@ -5,9 +5,11 @@ It accepts a worker, hands out work requests, sends files, and swallows what is 
 
 import base64
 import hashlib
+import io
 import json
 import re
 import socket
+import tarfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,7 +150,11 @@ class Server:
             reply(connection, 200, self.work.document)
         elif "/download/" in target:
             number, path = re.search(r"/artifact/(\d+)/download/(.*)", target).groups()
-            self.send_file(connection, self.artifacts[int(number)].files[path])
+            files = self.artifacts[int(number)].files
+            if path == "?archive=tar.gz":
+                send_archive(connection, files)
+            else:
+                send_file(connection, files[path])
         elif method == "GET" and (asked := re.search(r"/artifact/(\d+)/?$", target)):
             reply(connection, 200, self.information(int(asked[1])))
         elif method == "POST" and target.endswith("/artifact/"):
@@ -181,13 +187,6 @@ class Server:
             "expire_at": None, "download_tar_gz_url": place + "?archive=tar.gz", "files_to_upload": [], "files": files,
         }
 
-    def send_file(self, connection: socket.socket, path: Path):
-        """Without reading it here."""
-        with path.open("rb") as content:
-            size = path.stat().st_size
-            connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {size}\r\n\r\n".encode())
-            connection.sendfile(content)
-
     def swallow(self, stream, length: int):
         """Reads a body of any size."""
         buffer = memoryview(bytearray(1 << 20))
@@ -219,6 +218,23 @@ def reply(connection: socket.socket, status: int, document: dict | None = None, 
     if status != 204:
         headers += f"Content-Length: {len(body)}\r\n"
     connection.sendall(f"HTTP/1.1 {status} Answer\r\n{headers}\r\n".encode() + body)
+
+
+def send_file(connection: socket.socket, path: Path):
+    """Without reading it here."""
+    with path.open("rb") as content:
+        size = path.stat().st_size
+        connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {size}\r\n\r\n".encode())
+        connection.sendfile(content)
+
+
+def send_archive(connection: socket.socket, files: dict[str, Path]):
+    """All files of an artifact, as a compressed tarball."""
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w:gz") as archive:
+        for path, content in sorted(files.items(), reverse=True):
+            archive.add(content, path)
+    connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {body.tell()}\r\n\r\n".encode() + body.getvalue())
 
 
 _known: dict[Path, dict[str, str]] = {}
