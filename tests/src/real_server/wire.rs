@@ -1,6 +1,6 @@
 //! A wire between a worker and a server: it keeps what was said, and can stop at any moment of a conversation, and be cut there.
 
-use super::SECONDS;
+use super::{SECONDS, wait_for};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::io;
@@ -139,6 +139,16 @@ impl Wire {
     /// What was said, in order, without what was cut.
     pub fn exchanges(&self) -> Vec<Exchange> {
         locked(&self.state).exchanges.clone()
+    }
+
+    /// Waits for the report of a work request; the server knows of it somewhat earlier.
+    pub async fn report(&self, work_request: u64) -> Result<Exchange> {
+        let path = format!("/api/1.0/work-request/{work_request}/completed/");
+        wait_for("the report passes", SECONDS, async || {
+            let exchanges = self.exchanges().into_iter();
+            Ok(exchanges.rev().find(|said| said.path == path))
+        })
+        .await
     }
 
     /// How many bytes of bodies went to the server.

@@ -1,15 +1,15 @@
 //! The program as a worker: its places, its process, and what is left of it.
 
 use super::{MINUTES, RealServer, SECONDS, wait_for};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The places of a worker; they outlive its process, as when it is restarted.
@@ -19,6 +19,8 @@ pub struct WorkerHome {
     cache: PathBuf,
     program: PathBuf,
     tasks: Vec<PathBuf>,
+    /// Ids of its processes so far.
+    processes: Mutex<Vec<u32>>,
 }
 
 impl WorkerHome {
@@ -36,14 +38,13 @@ impl WorkerHome {
         for place in [directory.path(), &cache] {
             fs::set_permissions(place, PermissionsExt::from_mode(0o755))?;
         }
-        for name in ["configuration", "temporary"] {
-            fs::create_dir(directory.path().join(name))?;
-        }
+        fs::create_dir(directory.path().join("configuration"))?;
         let home = Self {
             directory,
             cache,
             program: program.to_owned(),
             tasks,
+            processes: Mutex::default(),
         };
         let text = format!("[General]\napi-url = {api_url}\nlog-level = DEBUG\n");
         fs::write(home.place("configuration/config.ini"), text)?;
@@ -86,10 +87,12 @@ answer = token.key
             .arg("--configuration")
             .arg(self.place("configuration"));
         command.arg("--spool").arg(self.place("spool"));
-        command.env("TMPDIR", self.place("temporary"));
+        // Where it makes directories there have to be such in an instance, too.
+        command.env_remove("TMPDIR");
         // Images stay on this machine: they are compressed for speed.
         command.env("XZ_OPT", "-1 -T0");
         let process = command.stdin(Stdio::null()).stderr(log).spawn()?;
+        self.processes().push(process.id());
         Ok(WorkerProcess(process))
     }
 
@@ -123,43 +126,52 @@ answer = token.key
         .with_context(|| self.log())
     }
 
-    /// Waits until the worker, which has ended, has left nothing running and nothing in the way.
+    /// Waits until nothing of the worker's processes, which have ended, runs any more or lies about.
     pub async fn is_deserted(&self) -> Result<()> {
-        let place = self.directory.path().to_string_lossy().into_owned();
-        let begun = Instant::now();
-        loop {
-            let processes = processes_of(&place);
-            let left = names(&self.place("temporary"));
-            if processes.is_empty() && left.is_empty() {
-                return Ok(());
-            }
-            ensure!(
-                begun.elapsed() < Duration::from_secs(20),
-                "left behind: {processes:?} {left:?}\n{}",
-                self.log()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        self.is_gone("files", || {
+            let marks = self.marks();
+            let is_its_own = |name: &String| marks.iter().any(|mark| name.starts_with(mark));
+            let names = names(Path::new("/tmp"));
+            names.into_iter().filter(is_its_own).collect()
+        })
+        .await?;
+        self.has_no_processes().await
     }
 
-    /// Whether no process of it is left.
+    /// Waits until none of its processes' processes is left.
     pub async fn has_no_processes(&self) -> Result<()> {
-        let place = self.directory.path().to_string_lossy().into_owned();
-        wait_for("its processes end", Duration::from_secs(20), async || {
-            Ok(processes_of(&place).is_empty().then_some(()))
-        })
-        .await
+        let mut marks = self.marks();
+        marks.push(self.directory.path().to_string_lossy().into_owned());
+        self.is_gone("processes", || processes_with(&marks)).await
+    }
+
+    async fn is_gone(&self, what: &str, left: impl Fn() -> Vec<String>) -> Result<()> {
+        let gone = wait_for("all of it goes", Duration::from_secs(20), async || {
+            Ok(left().is_empty().then_some(()))
+        });
+        gone.await
+            .with_context(|| format!("{what} are left behind: {:?}", left()))
+    }
+
+    /// Beginnings of the names of what its processes make for their runs and commands.
+    fn marks(&self) -> Vec<String> {
+        let processes = self.processes();
+        let marks = processes.iter().flat_map(|id| {
+            ["debusine-fetch-exec-upload", "task-runtime"].map(|of| format!("{of}-{id}."))
+        });
+        marks.collect()
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Names of the work requests whose results wait for delivery.
     pub fn spooled(&self) -> Vec<String> {
         let names = names(&self.place("spool")).into_iter();
         names.filter(|name| name.parse::<u64>().is_ok()).collect()
-    }
-
-    /// What runs keep at the moment.
-    pub fn temporary(&self) -> Vec<String> {
-        names(&self.place("temporary"))
     }
 
     fn place(&self, name: &str) -> PathBuf {
@@ -180,29 +192,23 @@ fn names(directory: &Path) -> Vec<String> {
     names.collect()
 }
 
-/// Command lines of the processes whose arguments or environment name a place.
-fn processes_of(place: &str) -> Vec<String> {
-    let mentions = |file: &Path| -> io::Result<Option<String>> {
-        let text = String::from_utf8_lossy(&fs::read(file)?).replace('\0', " ");
-        Ok(text.contains(place).then_some(text))
+/// Command lines of the processes whose arguments or environment have one of these marks.
+fn processes_with(marks: &[String]) -> Vec<String> {
+    let read = |process: &Path, file: &str| {
+        // It may have ended meanwhile.
+        let content = fs::read(process.join(file)).unwrap_or_default();
+        String::from_utf8_lossy(&content).replace('\0', " ")
     };
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.parse::<u32>().is_err() {
-            continue;
-        }
-        for file in ["cmdline", "environ"] {
-            // It may have ended meanwhile.
-            if let Ok(Some(_)) = mentions(&entry.path().join(file)) {
-                let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                let line = String::from_utf8_lossy(&line).replace('\0', " ");
-                found.push(format!("{name}: {line}"));
-                break;
-            }
-        }
-    }
-    found
+    let processes = names(Path::new("/proc"));
+    let processes = processes.iter().filter(|name| name.parse::<u32>().is_ok());
+    let marked = processes.filter_map(|id| {
+        let process = Path::new("/proc").join(id);
+        let line = read(&process, "cmdline");
+        let all = line.clone() + &read(&process, "environ");
+        let is_marked = marks.iter().any(|mark| all.contains(mark));
+        is_marked.then(|| format!("{id}: {line}"))
+    });
+    marked.collect()
 }
 
 /// A worker process. It is killed when it is dropped.

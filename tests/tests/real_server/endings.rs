@@ -40,9 +40,10 @@ async fn ended(stage: Stage, signal: Signal) -> Result<()> {
     let status = together.worker.wait().await?;
     ensure!(status.success() == gentle, "{status}");
     let Together { home, server, .. } = &together;
-    home.has_no_processes().await?;
-    if gentle {
-        home.is_deserted().await?;
+    match gentle {
+        true => home.is_deserted().await?,
+        // Its files go when the next one begins to work.
+        false => home.has_no_processes().await?,
     }
     let is_delivered = hold.is_none();
     let shown = server.show(id).await?;
@@ -71,9 +72,8 @@ async fn ended(stage: Stage, signal: Signal) -> Result<()> {
     together.worker.signal(Signal::SIGTERM)?;
     let status = together.worker.wait().await?;
     ensure!(status.success(), "{status}");
-    let Together { home, .. } = &together;
-    home.is_deserted().await?;
-    let spooled = home.spooled();
+    together.home.is_deserted().await?;
+    let spooled = together.home.spooled();
     ensure!(spooled.is_empty(), "{spooled:?}");
     Ok(())
 }

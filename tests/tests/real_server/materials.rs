@@ -97,7 +97,7 @@ environments.manager.add_artifact(artifact, user=User.objects.get(username='admi
 
 /// An upload with one file, which is like no other. The number of its artifact, and the name of the file.
 pub async fn upload(server: &RealServer, size: u64) -> Result<(ArtifactId, &'static str)> {
-    let name = "burden.bin";
+    let name = "burden_1.0_amd64.deb";
     let (content, sha256) = noise(size)?;
     let changes = format!(
         "Format: 1.8\nSource: burden\nBinary: burden\nArchitecture: amd64\nVersion: 1.0\nDescription:\n burden - to carry\nChanges:\n burden\n\
@@ -115,7 +115,7 @@ pub async fn upload(server: &RealServer, size: u64) -> Result<(ArtifactId, &'sta
         file("burden_1.0_amd64.changes", changes.len() as u64, digest),
         file(name, size, sha256),
     ];
-    let data = json!({"type": "dpkg", "changes_fields": {"Architecture": "amd64", "Source": "burden", "Files": []}});
+    let data = json!({"type": "dpkg", "changes_fields": {"Architecture": "amd64", "Source": "burden", "Files": [{"name": name}]}});
     let user = &server.user;
     let made = user.create_artifact("debian:upload", &data, &files, None, Some(ELSEWHERE));
     let id = made.await?.id();

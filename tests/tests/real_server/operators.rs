@@ -45,6 +45,7 @@ async fn registration() -> Result<()> {
     let shown = server.wait(id, "completed").await?;
     ensure!(shown["result"] == "success", "{shown}");
 
+    wire.report(id).await?;
     let said: Vec<_> = wire
         .exchanges()
         .into_iter()
@@ -58,12 +59,12 @@ async fn registration() -> Result<()> {
         .iter()
         .map(|(method, path, status)| (method.as_str(), path.as_str(), *status))
         .collect();
-    let (completed, relation) = (format!("/work-request/{id}/completed/"), "/artifact/");
+    let completed = format!("/work-request/{id}/completed/");
     let expected = [
         ("POST", "/worker/register/", 201),
         ("PUT", "/worker/dynamic-metadata/", 204),
         ("GET", "/work-request/get-next-for-worker/", 200),
-        ("POST", relation, 201),
+        ("POST", "/artifact/", 201),
         ("PUT", completed.as_str(), 200),
     ];
     ensure!(said == expected, "{said:?}");

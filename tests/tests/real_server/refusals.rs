@@ -60,14 +60,9 @@ async fn refused(change: &str, code: &str, message: &str) -> Result<()> {
     let expected = json!({"errors": [{"message": message, "code": code}]});
     let output = server.output_data(id)?;
     ensure!(output == expected, "{output}");
-    let path = format!("/api/1.0/work-request/{id}/completed/");
-    let said = wire
-        .exchanges()
-        .into_iter()
-        .find(|said| said.path == path)
-        .map(|said| said.asked);
+    let said = wire.report(id).await?.asked;
     let expected = json!({"result": "error", "output_data": expected});
-    ensure!(said == Some(expected), "{said:?}");
+    ensure!(said == expected, "{said}");
 
     // And it goes on working.
     let after = server.work_request("noop", json!({})).await?;

@@ -56,7 +56,11 @@ impl Stage {
         let (upload, _) = materials::upload(server, 100_000).await?;
         let (method, path, part) = match self {
             Self::Fetching | Self::Running => ("GET", "/download/", Part::Answer(50_000)),
-            Self::Uploading => ("PUT", "/files/burden.bin/", Part::Question(50_000)),
+            Self::Uploading => (
+                "PUT",
+                "/files/burden_1.0_amd64.deb/",
+                Part::Question(50_000),
+            ),
             Self::Reporting => ("PUT", "/completed/", Part::Question(1)),
         };
         let mut caught = wire.catch(Moment {

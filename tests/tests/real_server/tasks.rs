@@ -40,6 +40,8 @@ async fn noop() -> Result<()> {
         let id = server.work_request("noop", data).await?;
         let shown = server.wait(id, "completed").await?;
         ensure!(shown["result"] == result, "{shown}");
+        wire.report(id).await?;
+        wire.report(id).await?;
         let told = recordings::told(&wire.exchanges(), id, &[]);
         let logs = "debusine:work-request-debug-logs";
         let expected = [
@@ -68,6 +70,7 @@ async fn compare(task: &str) -> Result<()> {
     let recording = recordings::recorded(task, &inputs)?;
     let id = server.work_request(&recording.task, recording.data).await?;
     let shown = server.wait_long(id, "completed", MINUTES).await?;
+    wire.report(id).await?;
     let told = recordings::told(&wire.exchanges(), id, &inputs);
     for (place, expected) in recording.steps.iter().enumerate() {
         let step = told.get(place).unwrap_or(&Value::Null);
