@@ -62,13 +62,19 @@ const SHORT: Duration = Duration::from_secs(240);
 /// For what installs packages.
 const LONG: Duration = Duration::from_secs(1500);
 
-fn obstacle() -> Option<String> {
+fn obstacle() -> Option<&'static str> {
     if let Some(why) = RealServer::obstacle() {
-        return Some(why.to_owned());
+        return Some(why);
     }
-    program()
-        .is_none()
-        .then(|| "the program task-runtime is not built".to_owned())
+    if !cfg!(target_arch = "x86_64") {
+        return Some("the work here is for amd64");
+    }
+    let is_there = |tasks: &PathBuf| tasks.join("noop.wasm").exists();
+    if !task_directories().iter().any(is_there) {
+        return Some("the tasks are not built; run make tasks");
+    }
+    let is_built = program().is_some();
+    (!is_built).then_some("the program task-runtime is not built")
 }
 
 /// The program beside this one.

@@ -16,8 +16,13 @@ pub fn trials() -> Vec<Trial> {
     )];
     trials.extend(STAGES.map(|stage| {
         let name = format!("a_server_killed_while_{stage:?}_gets_the_result_once").to_lowercase();
-        trial(name, SHORT, move || outage(stage))
+        trial(name, SHORT, move || outage(stage, "kill"))
     }));
+    trials.push(trial(
+        "a_server_stopped_while_running_gets_the_result_once",
+        SHORT,
+        || outage(Stage::Running, "stop"),
+    ));
     trials
 }
 
@@ -33,11 +38,11 @@ async fn idle() -> Result<()> {
     Ok(())
 }
 
-async fn outage(stage: Stage) -> Result<()> {
+async fn outage(stage: Stage, how: &str) -> Result<()> {
     let together = Together::start().await?;
     let Standing { id, hold } = stage.reach(&together).await?;
     let Together { home, server, .. } = &together;
-    server.daphne("kill")?;
+    server.daphne(how)?;
     if let Hold::Mirror(mirror) = &hold {
         mirror.hang_up();
         home.wait_for(&format!("work request {id}: ended"), 1)
