@@ -80,10 +80,11 @@ pub fn told(exchanges: &[Exchange], work_request: u64, inputs: &[(&str, Value)])
             let data = steady("", &asked["data"]);
             steps.push(json!({"artifact": asked["category"], "files": files, "data": data}));
         } else if said.path.ends_with("/artifact-relation/") {
-            let name = |key: &str| names.get(&asked[key].to_string()).cloned();
-            if let (Some(from), Some(to), Some(kind)) =
-                (name("artifact"), name("target"), asked["type"].as_str())
-            {
+            let ends = [&asked["artifact"], &asked["target"]].map(Value::to_string);
+            // Neither of the artifacts is known: it is another work request's.
+            if ends.iter().any(|end| names.contains_key(end)) {
+                let [from, to] = ends.map(|end| names.get(&end).cloned().unwrap_or(end));
+                let kind = asked["type"].as_str().unwrap_or_default();
                 steps.push(json!({"relation": format!("{from} {kind} {to}")}));
             }
         } else if said.path.ends_with(&completed) {
@@ -95,26 +96,25 @@ pub fn told(exchanges: &[Exchange], work_request: u64, inputs: &[(&str, Value)])
     steps
 }
 
-/// A value without what is volatile in it.
+/// The value of a field without what is volatile in it.
 fn steady(field: &str, value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let steadied = fields.iter().map(|(name, value)| {
-                let is_version = field == "pkglist";
-                let value = match is_version {
-                    true => VOLATILE.into(),
-                    false => steady(name, value),
+                let value = match field {
+                    // Versions of packages.
+                    "pkglist" => VOLATILE.into(),
+                    _ => steady(name, value),
                 };
                 (name.clone(), value)
             });
             steadied.collect::<Map<_, _>>().into()
         }
         Value::Array(elements) => elements.iter().map(|it| steady(field, it)).collect(),
-        Value::String(text) if VOLATILE_FIELDS.contains(&field) || is_hash(text) => {
-            let _ = text;
-            VOLATILE.into()
-        }
-        Value::String(text) => without_times(text).into(),
+        Value::String(text) => match VOLATILE_FIELDS.contains(&field) || is_hash(text) {
+            true => VOLATILE.into(),
+            false => without_times(text).into(),
+        },
         other => other.clone(),
     }
 }
