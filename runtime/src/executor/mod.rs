@@ -18,7 +18,7 @@ mod launch;
 mod limits;
 mod message;
 mod orders;
-mod owner;
+pub(crate) mod owner;
 mod probe;
 mod sandbox;
 mod supervise;

@@ -4,13 +4,13 @@ use nix::unistd::getpid;
 use std::fs;
 
 /// A name for what this process makes.
-pub(super) fn name_of_this_process() -> String {
+pub(crate) fn name_of_this_process() -> String {
     let pid = getpid().as_raw();
     format!("{pid}.{}", start_of(pid).unwrap_or_default())
 }
 
 /// Whether the process that made this name is gone. A text that is no such name has no owner to lose.
-pub(super) fn is_abandoned(name: &str) -> bool {
+pub(crate) fn is_abandoned(name: &str) -> bool {
     let Some((pid, start)) = name.split_once('.') else {
         return false;
     };

@@ -1,6 +1,6 @@
 //! The directories of a run: inputs, working directory, logs. They go when the run has ended, whoever owns what is in them.
 
-use crate::executor::{ExecutorError, remove_directory};
+use crate::executor::{ExecutorError, owner, remove_directory};
 use crate::host::Workspace;
 use crate::host::files::DirectoryHandle;
 use nix::fcntl::{Flock, FlockArg};
@@ -8,14 +8,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
 use tempfile::TempDir;
 
-/// Prefix of the names of all directories of runs; the reference has the same.
+/// Prefix of the names of all directories of runs; the reference has the same. The name of the process that made it follows.
 pub const PREFIX: &str = "debusine-fetch-exec-upload-";
-
-/// How old a directory without an owner must be before it is swept: its owner may be about to lock it.
-const SWEPT_AFTER: Duration = Duration::from_secs(60);
 
 /// The directories of one run. Each is locked for as long as the run lives, whoever ends it.
 pub struct WorkDirectories {
@@ -29,7 +25,10 @@ impl WorkDirectories {
     /// Makes them beneath `parent`, which every user of a sandbox must be able to reach (`o+x` all the way).
     pub fn new(parent: &Path) -> io::Result<Self> {
         let make = || -> io::Result<(TempDir, Flock<File>)> {
-            let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+            let prefix = format!("{PREFIX}{}-", owner::name_of_this_process());
+            let made = tempfile::Builder::new()
+                .prefix(&prefix)
+                .tempdir_in(parent)?;
             // Sub-ids of the sandbox read inputs here; the random name and the owner's rights protect the rest.
             std::fs::set_permissions(made.path(), std::fs::Permissions::from_mode(0o755))?;
             let lock = lock(made.path())?.ok_or(io::ErrorKind::ResourceBusy)?;
@@ -49,19 +48,14 @@ impl WorkDirectories {
         let me = nix::unistd::geteuid().as_raw();
         for entry in std::fs::read_dir(parent)? {
             let entry = entry?;
-            if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
-                continue;
-            }
             let Ok(found) = entry.metadata() else {
                 continue;
             };
-            let is_old = found
-                .modified()?
-                .elapsed()
-                .is_ok_and(|age| age >= SWEPT_AFTER);
-            if !found.is_dir() || found.uid() != me || !is_old {
+            let name = entry.file_name();
+            if !is_abandoned(&name.to_string_lossy()) || !found.is_dir() || found.uid() != me {
                 continue;
             }
+            // Processes of another container that shares this directory cannot be seen, but their locks can.
             if let Ok(Some(_lock)) = lock(&entry.path()) {
                 tracing::info!(
                     "{}: left by a run that was killed; removing it",
@@ -99,6 +93,12 @@ impl WorkDirectories {
     }
 }
 
+/// Whether a name is that of a directory whose run was killed.
+fn is_abandoned(name: &str) -> bool {
+    let owned = name.strip_prefix(PREFIX).and_then(|it| it.split_once('-'));
+    owned.is_some_and(|(owner, _)| owner::is_abandoned(owner))
+}
+
 /// The lock of a directory; none if somebody else has it. The kernel gives it back when its owner dies.
 fn lock(directory: &Path) -> io::Result<Option<Flock<File>>> {
     match Flock::lock(File::open(directory)?, FlockArg::LockExclusiveNonblock) {
@@ -111,29 +111,24 @@ fn lock(directory: &Path) -> io::Result<Option<Flock<File>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
-
-    fn age(path: &Path) -> io::Result<()> {
-        let long_ago = SystemTime::now() - 2 * SWEPT_AFTER;
-        File::open(path)?.set_modified(long_ago)
-    }
 
     #[test]
     fn directories_of_a_killed_run_are_swept_and_those_of_a_living_one_are_not() -> io::Result<()> {
         let parent = tempfile::tempdir()?;
         let living = WorkDirectories::new(parent.path())?;
-        age(living.logs())?;
-        let killed = parent.path().join(format!("{PREFIX}killed"));
-        let fresh = parent.path().join(format!("{PREFIX}fresh"));
-        let foreign = parent.path().join("somebody-elses");
-        for path in [&killed, &fresh, &foreign] {
+        let place = |name: String| parent.path().join(name);
+        let killed = place(format!("{PREFIX}4194999.77-killed"));
+        let locked = place(format!("{PREFIX}4194999.77-of-another-container"));
+        let foreign = place("somebody-elses".to_owned());
+        let reference = place(format!("{PREFIX}abcd1234"));
+        for path in [&killed, &locked, &foreign, &reference] {
             std::fs::create_dir_all(path.join("content"))?;
         }
-        age(&killed)?;
-        age(&foreign)?;
+        let _lock = lock(&locked)?;
         WorkDirectories::sweep(parent.path())?;
         assert!(!killed.exists());
-        assert!(fresh.exists() && foreign.exists() && living.logs().exists());
+        assert!(locked.exists() && foreign.exists() && reference.exists());
+        assert!(living.logs().exists());
         Ok(())
     }
 }
