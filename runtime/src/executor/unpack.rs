@@ -8,6 +8,7 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
 use nix::sys::stat::{Mode, UtimensatFlags, umask, utimensat};
 use nix::sys::time::TimeSpec;
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -23,6 +24,10 @@ const BUFFER: usize = 1 << 18;
 const UNPACKER: (u32, u32) = (0, 0);
 /// A tar archive ends with two blocks of zeros.
 const END_OF_ARCHIVE: u64 = 1024;
+/// Bytes that may describe one entry, its name among them: they are held in memory, and the longest path of Linux has 4096.
+const DESCRIPTION: u64 = 1 << 20;
+/// Entries of an archive. A system with everything in it has a tenth of it; an empty file costs an inode and no byte.
+const ENTRIES: u64 = 5_000_000;
 
 /// What an archive may do.
 #[derive(Debug, Clone, Copy)]
@@ -96,9 +101,11 @@ pub(super) fn unpack(source: impl Read, rules: Rules) -> Result<(), Failure> {
 }
 
 fn unpack_entries(source: impl Read, rules: Rules) -> Result<(), Failure> {
+    let allowed = Cell::new(DESCRIPTION);
     let mut source = Watched {
         source,
         left: rules.size,
+        allowed: &allowed,
         zeros: 0,
     };
     let mut archive = Archive::new(&mut source);
@@ -106,15 +113,22 @@ fn unpack_entries(source: impl Read, rules: Rules) -> Result<(), Failure> {
     let mut buffer = vec![0; BUFFER];
     let mut room = rules.size;
     let mut entries = 0u64;
-    for entry in archive.entries().map_err(damaged)? {
+    let mut described = archive.entries().map_err(damaged)?;
+    loop {
+        allowed.set(DESCRIPTION);
+        let Some(entry) = described.next() else { break };
         let mut entry = entry.map_err(damaged)?;
-        let Some(path) = inside(&entry.path_bytes())? else {
+        allowed.set(u64::MAX);
+        let path = inside(&entry.path_bytes())?;
+        let is_device = |path: &Path| path.starts_with("dev") && path != Path::new("dev");
+        let Some(path) = path.filter(|path| !(rules.without_devices && is_device(path))) else {
+            io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
             continue;
         };
-        if rules.without_devices && path.starts_with("dev") && path != Path::new("dev") {
-            continue;
-        }
         entries += 1;
+        if entries > ENTRIES {
+            return Err(too_big());
+        }
         let mut place = Place {
             rules: &rules,
             path: &path,
@@ -124,7 +138,10 @@ fn unpack_entries(source: impl Read, rules: Rules) -> Result<(), Failure> {
         if entry.header().entry_type() == EntryType::Directory {
             directories.push((path, entry.header().mtime().unwrap_or(0)));
         }
+        // What belongs to it and was of no use.
+        io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
     }
+    allowed.set(u64::MAX);
     io::copy(&mut source, &mut io::sink()).map_err(damaged)?;
     if source.zeros < END_OF_ARCHIVE {
         return Err(damaged(io::ErrorKind::UnexpectedEof.into()));
@@ -351,19 +368,23 @@ fn cannot_write(path: &Path, error: io::Error) -> Failure {
 struct TooBig;
 
 /// Counts what passes, and the zeros at its end.
-struct Watched<R> {
+struct Watched<'a, R> {
     source: R,
     left: u64,
+    /// How much of it may pass until somebody allows more.
+    allowed: &'a Cell<u64>,
     zeros: u64,
 }
 
-impl<R: Read> Read for Watched<R> {
+impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.source.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(length as u64)
-            .ok_or_else(|| io::Error::other(TooBig))?;
+        let without = |bytes: u64| {
+            let left = bytes.checked_sub(length as u64);
+            left.ok_or_else(|| io::Error::other(TooBig))
+        };
+        self.left = without(self.left)?;
+        self.allowed.set(without(self.allowed.get())?);
         let read = &buffer[..length];
         self.zeros = match read.iter().rposition(|&byte| byte != 0) {
             Some(last) => (length - 1 - last) as u64,

@@ -3,7 +3,8 @@
 //! ```text
 //! <directory>/<sha256>/file/<name>   the image file as it was fetched
 //!                      recoded.tar…  the same, quick to unpack, once somebody asked for it
-//!                      root/         unpacked, once somebody asked for it; belongs to the ids of sandboxes
+//!                      unpacked/root the root directory, once somebody asked for it; belongs to the ids of sandboxes. Only the cache's
+//!                                    owner can pass `unpacked`: other programs with the same sub-ids have no business there
 //! <directory>/<sha256>.tmp/          being fetched, or being removed
 //! <directory>/locks/
 //! ```
@@ -19,14 +20,21 @@ use super::orders::Work;
 use super::{Abort, ExecutorError, work};
 use locks::{Lock, Purpose};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Images that are kept when nothing else was asked for.
 pub const DEFAULT_KEPT: usize = 10;
+
+/// Bytes that all images may take together when nothing else was asked for: 64 GiB.
+pub const DEFAULT_ROOM: u64 = 64 << 30;
+
+/// How many times as large as its file the content of an image usually is, compressed by xz.
+const USUAL_RATIO: u64 = 4;
 
 /// Bytes that an image may have unpacked when nothing else was asked for: 64 GiB.
 pub const DEFAULT_UNPACKED_SIZE: u64 = 64 << 30;
@@ -50,9 +58,14 @@ impl Image {
         &self.wanted.sha256
     }
 
+    /// The directory that keeps others away from it.
+    fn unpacked(&self) -> PathBuf {
+        self.directory.join(UNPACKED)
+    }
+
     /// The unpacked root directory, if [`ImageCache::unpack`] has made it.
     pub(super) fn root(&self) -> PathBuf {
-        self.directory.join("root")
+        self.unpacked().join("root")
     }
 }
 
@@ -61,6 +74,7 @@ impl Image {
 pub struct ImageCache {
     directory: PathBuf,
     kept: usize,
+    room: u64,
     unpacked_size: u64,
 }
 
@@ -70,6 +84,7 @@ impl ImageCache {
         Self {
             directory: directory.into(),
             kept: DEFAULT_KEPT,
+            room: DEFAULT_ROOM,
             unpacked_size: DEFAULT_UNPACKED_SIZE,
         }
     }
@@ -77,6 +92,12 @@ impl ImageCache {
     /// How many images are kept; the ones that were used least recently go when a new one comes.
     pub fn kept(mut self, images: usize) -> Self {
         self.kept = images;
+        self
+    }
+
+    /// How many bytes all images may take in all their forms; likewise. The one that was used last stays in any case.
+    pub fn room(mut self, bytes: u64) -> Self {
+        self.room = bytes;
         self
     }
 
@@ -109,7 +130,10 @@ impl ImageCache {
         };
         if !image.directory.is_dir() {
             self.fetch(wanted, fetch, abort).await?;
-            self.prune_to(self.kept, Some(&wanted.sha256)).await?;
+            // An old image that does not go is no reason to do without the new one.
+            if let Err(error) = self.prune_to(self.kept, Some(&wanted.sha256)).await {
+                tracing::warn!("an image that was not used for long stays in the cache: {error}");
+            }
         }
         self.name(&image)?;
         let _ = File::open(&image.directory)
@@ -129,7 +153,14 @@ impl ImageCache {
         if image.root().is_dir() {
             return Ok(());
         }
-        let directory = open(&image.directory)?;
+        let place = image.unpacked();
+        match DirBuilder::new().mode(0o700).create(&place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(broken(&place, &error));
+            }
+            _ => {}
+        }
+        let directory = open(&place)?;
         let archive = open(&image.file())?;
         let remove = Work::Remove {
             name: HALF_UNPACKED.into(),
@@ -152,9 +183,9 @@ impl ImageCache {
                 error => error,
             });
         }
-        fs::rename(image.directory.join(HALF_UNPACKED), image.root())
+        fs::rename(place.join(HALF_UNPACKED), image.root())
             .and_then(|()| directory.sync_all())
-            .map_err(|error| broken(&image.directory, &error))
+            .map_err(|error| broken(&place, &error))
     }
 
     /// The image in a form that unpacks quickly: made once, then kept with the image.
@@ -329,8 +360,11 @@ impl ImageCache {
         except: Option<&ImageDigest>,
     ) -> Result<Vec<CachedImage>, ExecutorError> {
         let mut removed = Vec::new();
-        for image in self.list()?.into_iter().skip(kept) {
-            if Some(&image.sha256) == except {
+        let mut room = 0u64;
+        for (number, image) in self.list()?.into_iter().enumerate() {
+            room = room.saturating_add(image.room);
+            let stays = number < kept && (room <= self.room || number == 0);
+            if stays || Some(&image.sha256) == except {
                 continue;
             }
             if let Some(_alone) = Lock::try_exclusive(&self.directory, &image.sha256)? {
@@ -353,10 +387,7 @@ impl ImageCache {
     }
 
     async fn remove_parts(&self, place: &Path) -> Result<(), ExecutorError> {
-        let owned_by_sandboxes = ["root", HALF_UNPACKED]
-            .iter()
-            .any(|name| place.join(name).exists());
-        if owned_by_sandboxes {
+        if place.join(UNPACKED).exists() {
             let directory = open(&self.directory)?;
             let name = place.file_name().unwrap_or_default().to_owned();
             let ids = IdMap::of_this_process()?;
@@ -372,6 +403,9 @@ impl ImageCache {
     }
 }
 
+/// The name of the directory around an unpacked image.
+const UNPACKED: &str = "unpacked";
+
 /// The name of a root directory that is not whole yet.
 const HALF_UNPACKED: &str = "root.tmp";
 
@@ -379,14 +413,24 @@ const HALF_UNPACKED: &str = "root.tmp";
 fn describe(place: &Path) -> Option<CachedImage> {
     let sha256 = place.file_name()?.to_str()?.parse().ok()?;
     let files: Vec<_> = fs::read_dir(place.join("file")).ok()?.flatten().collect();
+    let size = files.first()?.metadata().ok()?.len();
+    let unpacked = place.join(UNPACKED).join("root").is_dir();
+    let recoded = [Recoding::Tar, Recoding::TarZst]
+        .map(|form| fs::metadata(place.join(form.file_name())).map_or(0, |recoded| recoded.len()));
+    // The plain archive is as large as what was in it; without one nobody knows, short of looking at every file.
+    let content = match recoded[0] {
+        0 => size.saturating_mul(USUAL_RATIO),
+        plain => plain,
+    };
     Some(CachedImage {
         sha256,
-        size: files.first()?.metadata().ok()?.len(),
+        size,
+        room: size + recoded.iter().sum::<u64>() + if unpacked { content } else { 0 },
         names: files
             .iter()
             .filter_map(|file| file.file_name().into_string().ok())
             .collect(),
-        unpacked: place.join("root").is_dir(),
+        unpacked,
         used: fs::metadata(place).ok()?.modified().ok()?,
     })
 }

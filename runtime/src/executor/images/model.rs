@@ -67,6 +67,8 @@ pub struct CachedImage {
     pub names: Vec<String>,
     /// The size of its file in bytes.
     pub size: u64,
+    /// Bytes that it takes in all its forms, about.
+    pub room: u64,
     /// Whether it is unpacked.
     pub unpacked: bool,
     /// When it was last asked for.

@@ -4,9 +4,10 @@ use super::open_path;
 use crate::executor::ids::IdMap;
 use crate::executor::orders::Work;
 use crate::executor::{Abort, ExecutorError, owner, work};
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// The directory beneath the scratch directory that belongs to the root of sandboxes.
@@ -24,7 +25,7 @@ impl Arena {
     ) -> Result<Self, ExecutorError> {
         let path = directory.join(ARENA);
         if !path.is_dir() {
-            fs::create_dir_all(directory).map_err(|error| unusable(directory, &error))?;
+            make_private(directory).map_err(|error| unusable(directory, &error))?;
             let parent = open_path(directory)?;
             let make = Work::MakeDirectory { name: ARENA.into() };
             work::request(Some(*ids), make, &[parent.as_fd()], abort).await?;
@@ -34,6 +35,17 @@ impl Arena {
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// Makes a directory that nobody else can pass: other programs with the same sub-ids have no business in what sandboxes change.
+fn make_private(directory: &Path) -> io::Result<()> {
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

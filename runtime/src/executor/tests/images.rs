@@ -300,6 +300,18 @@ async fn an_image_that_leads_out_explodes_or_is_none_never_starts() {
         .add(EntryType::Regular, "file", b"", 0o644, 70_000)
         .finish();
     refuse(&cache, "foreign.tar", &foreign, "70000").await;
+    let endless = Archive::new()
+        .add(
+            EntryType::GNULongName,
+            "././@LongLink",
+            &vec![b'n'; 2 << 20],
+            0o644,
+            0,
+        )
+        .file("file", b"x")
+        .finish();
+    let cache = cache.unpacked_size(1 << 30);
+    refuse(&cache, "endless-name.tar", &endless, "bomb").await;
     refuse(&cache, "empty.tar", &Archive::new().finish(), "empty").await;
     refuse(&cache, "text.tar", &[b'x'; 5000], "damaged").await;
     assert_eq!(half_made(directory.path()), 0);
@@ -351,7 +363,9 @@ fn half_made(directory: &Path) -> usize {
     };
     let images = list(&directory.join("images"));
     let within = images.iter().flat_map(|path| list(path));
+    let unpacked = images.iter().flat_map(|path| list(&path.join("unpacked")));
     within
+        .chain(unpacked)
         .chain(images.iter().cloned())
         .filter(|path| path.extension().is_some_and(|end| end == "tmp"))
         .count()
@@ -383,6 +397,38 @@ async fn the_images_used_last_are_kept() {
     let digest = in_use.digest().clone();
     drop(in_use);
     cache.remove(&digest).await.unwrap();
+    clear(&cache).await;
+}
+
+#[tokio::test]
+async fn images_go_when_all_of_them_take_too_much_room() {
+    let (_directory, cache) = cache();
+    let cache = cache.room(2500);
+    let bytes = |number: u8| vec![number; 1000];
+    for number in 1..=3 {
+        drop(ensure(&cache, "n.tar", &bytes(number)).await.unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let sizes: Vec<_> = cache.list().unwrap().iter().map(|it| it.room).collect();
+    assert_eq!(sizes, [1000, 1000]);
+    // One that is larger than all the room is still of use.
+    drop(ensure(&cache, "large.tar", &[0; 5000]).await.unwrap());
+    assert_eq!(cache.list().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unpacked_image_is_closed_to_others_with_the_same_ids() {
+    if !has_ids() {
+        return;
+    }
+    let (_directory, cache) = cache();
+    let image = ensure(&cache, "image.tar", &small()).await.unwrap();
+    cache.unpack(&image, &Abort::new()).await.unwrap();
+    let around = fs::metadata(image.root().parent().unwrap()).unwrap();
+    assert_eq!(around.mode() & 0o777, 0o700);
+    assert_eq!(around.uid(), nix::unistd::geteuid().as_raw());
+    assert_ne!(fs::metadata(image.root()).unwrap().uid(), around.uid());
+    drop(image);
     clear(&cache).await;
 }
 
