@@ -68,7 +68,11 @@ pub(super) enum Work {
     /// Make a directory of this name, owned by the root of sandboxes, beneath a directory (descriptor). One there is no error.
     MakeDirectory { name: OsString },
     /// Decompress a file (first descriptor) and write it to another (second), compressed quickly or not at all.
-    Recode { compressed: bool },
+    Recode {
+        compressed: bool,
+        /// Bytes that the archive may have when it is decompressed.
+        size: u64,
+    },
 }
 
 /// Why work failed: the error that the runtime will report, in a form that can be sent.

@@ -91,6 +91,26 @@ impl Read for Xz {
     }
 }
 
+/// Hands on what an archive holds, piece by piece, up to `size` bytes.
+pub(super) fn pour(
+    mut source: impl Read,
+    size: u64,
+    mut to: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut buffer = vec![0; BUFFER];
+    let mut room = size;
+    loop {
+        let length = match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(damaged(error)),
+        };
+        room = room.checked_sub(length as u64).ok_or_else(too_big)?;
+        to(&buffer[..length])?;
+    }
+}
+
 /// Unpacks an archive into the current directory.
 pub(super) fn unpack(source: impl Read, rules: Rules) -> Result<(), Failure> {
     // Files get the modes that the archive names.

@@ -5,7 +5,7 @@ use super::message::{self, Channel};
 use super::orders::{Errand, Failure, Report, Work};
 use super::supervise::announce_children;
 use super::system::{self, Fork};
-use super::unpack::{Rules, decompress, unpack};
+use super::unpack::{Rules, decompress, pour, unpack};
 use super::{Abort, ExecutorError, helper};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -150,7 +150,9 @@ fn perform(work: &Work, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
             within(&next()?)?;
             make_directory(name)
         }
-        Work::Recode { compressed } => recode(next()?.into(), next()?.into(), *compressed),
+        Work::Recode { compressed, size } => {
+            recode(next()?.into(), next()?.into(), *compressed, *size)
+        }
     }
 }
 
@@ -228,25 +230,23 @@ fn make_directory(name: &OsStr) -> Result<(), Failure> {
     })
 }
 
-fn recode(from: File, to: File, compressed: bool) -> Result<(), Failure> {
-    let mut from = decompress(from).map_err(|error| {
+fn recode(from: File, to: File, compressed: bool, size: u64) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        Failure::System(format!(
+            "cannot write the image anew: {error}; is the disk full?"
+        ))
+    };
+    let from = decompress(from).map_err(|error| {
         Failure::Image(format!("the image cannot be read: {error}; fetch it again"))
     })?;
-    let mut copy = || -> io::Result<()> {
-        if !compressed {
-            io::copy(&mut from, &mut &to)?;
-            return to.sync_all();
-        }
-        let mut encoder = zstd::Encoder::new(&to, RECODING_LEVEL)?;
-        io::copy(&mut from, &mut encoder)?;
-        encoder.finish()?.flush()?;
-        to.sync_all()
-    };
-    copy().map_err(|error| {
-        Failure::System(format!(
-            "cannot recode the image: {error}; is the disk full, or the image damaged?"
-        ))
-    })
+    if compressed {
+        let mut encoder = zstd::Encoder::new(&to, RECODING_LEVEL).map_err(failed)?;
+        pour(from, size, |bytes| encoder.write_all(bytes).map_err(failed))?;
+        encoder.finish().map_err(failed)?;
+    } else {
+        pour(from, size, |bytes| (&to).write_all(bytes).map_err(failed))?;
+    }
+    to.sync_all().map_err(failed)
 }
 
 /// Of zstd: higher levels take long and save little.

@@ -40,8 +40,24 @@ impl Lock {
         directory: &Path,
         sha256: &ImageDigest,
     ) -> Result<Option<Self>, ExecutorError> {
+        Self::try_all(directory, sha256, &[Purpose::Change, Purpose::Use])
+    }
+
+    /// The lock needed to change an image, or none if anybody changes it.
+    pub(super) fn try_change(
+        directory: &Path,
+        sha256: &ImageDigest,
+    ) -> Result<Option<Self>, ExecutorError> {
+        Self::try_all(directory, sha256, &[Purpose::Change])
+    }
+
+    fn try_all(
+        directory: &Path,
+        sha256: &ImageDigest,
+        purposes: &[Purpose],
+    ) -> Result<Option<Self>, ExecutorError> {
         let mut held = Vec::new();
-        for purpose in [Purpose::Change, Purpose::Use] {
+        for &purpose in purposes {
             let path = path(directory, sha256, purpose);
             let file = open(&path)?;
             match file.try_lock() {

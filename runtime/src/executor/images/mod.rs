@@ -5,6 +5,7 @@
 //!                      recoded.tar…  the same, quick to unpack, once somebody asked for it
 //!                      unpacked/root the root directory, once somebody asked for it; belongs to the ids of sandboxes. Only the cache's
 //!                                    owner can pass `unpacked`: other programs with the same sub-ids have no business there
+//!                      *.tmp         one of these being made
 //! <directory>/<sha256>.tmp/          being fetched, or being removed
 //! <directory>/locks/
 //! ```
@@ -20,6 +21,7 @@ use super::orders::Work;
 use super::{Abort, ExecutorError, work};
 use locks::{Lock, Purpose};
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -130,7 +132,8 @@ impl ImageCache {
         };
         if !image.directory.is_dir() {
             self.fetch(wanted, fetch, abort).await?;
-            // An old image that does not go is no reason to do without the new one.
+            // What cannot be removed must not keep from using what there is.
+            let _ = self.remove_half_made().await;
             if let Err(error) = self.prune_to(self.kept, Some(&wanted.sha256)).await {
                 tracing::warn!("an image that was not used for long stays in the cache: {error}");
             }
@@ -175,13 +178,7 @@ impl ImageCache {
         let descriptors = [directory.as_fd(), archive.as_fd()];
         if let Err(error) = work::request(Some(ids), unpack, &descriptors, abort).await {
             let _ = work::request(Some(ids), remove, &descriptors[..1], &never).await;
-            return Err(match error {
-                ExecutorError::Image(words) => ExecutorError::Image(format!(
-                    "cannot use the image {}: {words}",
-                    image.wanted.name
-                )),
-                error => error,
-            });
+            return Err(unusable(&image.wanted, error));
         }
         fs::rename(place.join(HALF_UNPACKED), image.root())
             .and_then(|()| directory.sync_all())
@@ -189,6 +186,8 @@ impl ImageCache {
     }
 
     /// The image in a form that unpacks quickly: made once, then kept with the image.
+    ///
+    /// An archive that is damaged or too big is an [`ExecutorError::Image`]. Of one that was not written whole nothing stays.
     pub async fn recode(
         &self,
         image: &Image,
@@ -200,18 +199,19 @@ impl ImageCache {
         if path.is_file() {
             return Ok(path);
         }
-        let half = image.directory.join("recoded.tmp");
-        let target = File::create(&half).map_err(|error| broken(&half, &error))?;
-        let compressed = form == Recoding::TarZst;
         let from = open(&image.file())?;
-        work::request(
-            None,
-            Work::Recode { compressed },
-            &[from.as_fd(), target.as_fd()],
-            abort,
-        )
-        .await?;
-        fs::rename(&half, &path).map_err(|error| broken(&path, &error))?;
+        let half = HalfFile(image.directory.join(HALF_RECODED));
+        // A file of its own: whoever was killed may have left one, and its helper may not have noticed yet.
+        let _ = fs::remove_file(&half.0);
+        let target = File::create_new(&half.0).map_err(|error| broken(&half.0, &error))?;
+        let recode = Work::Recode {
+            compressed: form == Recoding::TarZst,
+            size: self.unpacked_size,
+        };
+        work::request(None, recode, &[from.as_fd(), target.as_fd()], abort)
+            .await
+            .map_err(|error| unusable(&image.wanted, error))?;
+        fs::rename(&half.0, &path).map_err(|error| broken(&path, &error))?;
         Ok(path)
     }
 
@@ -233,16 +233,35 @@ impl ImageCache {
     /// Removes the images that were used least recently until `kept` are left; those in use stay. Also removes what killed runtimes left
     /// half-made. Returns what was removed.
     pub async fn prune(&self, kept: usize) -> Result<Vec<CachedImage>, ExecutorError> {
-        for half in self.half_made() {
-            let sha256 = half
-                .file_stem()
-                .and_then(|name| name.to_str()?.parse().ok());
-            let Some(sha256) = sha256 else { continue };
+        self.remove_half_made().await?;
+        self.prune_to(kept, None).await
+    }
+
+    /// Removes what killed runtimes left half-made: whole images, and parts of images that are in use.
+    async fn remove_half_made(&self) -> Result<(), ExecutorError> {
+        for half in half_made(&self.directory) {
+            let Some(sha256) = digest_of(half.file_stem()) else {
+                continue;
+            };
             if let Some(_alone) = Lock::try_exclusive(&self.directory, &sha256)? {
                 self.remove_parts(&half).await?;
             }
         }
-        self.prune_to(kept, None).await
+        for place in entries(&self.directory) {
+            let Some(sha256) = digest_of(place.file_name()) else {
+                continue;
+            };
+            let parts = || [half_made(&place), half_made(&place.join(UNPACKED))].concat();
+            if parts().is_empty() {
+                continue;
+            }
+            if let Some(_alone) = Lock::try_change(&self.directory, &sha256)? {
+                for part in parts() {
+                    self.remove_part(&part).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Compares the file of an image with its checksum. A damaged one is an [`ExecutorError::Image`]; remove it with [`remove`](Self::remove).
@@ -328,17 +347,6 @@ impl ImageCache {
             .map_err(|error| broken(&half, &error))
     }
 
-    fn half_made(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten();
-        entries
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|end| end == "tmp"))
-            .collect()
-    }
-
     /// Makes the image's file available under the name that is wanted now, should it have come under another.
     fn name(&self, image: &Image) -> Result<(), ExecutorError> {
         let path = image.file();
@@ -387,19 +395,17 @@ impl ImageCache {
     }
 
     async fn remove_parts(&self, place: &Path) -> Result<(), ExecutorError> {
-        if place.join(UNPACKED).exists() {
-            let directory = open(&self.directory)?;
-            let name = place.file_name().unwrap_or_default().to_owned();
-            let ids = IdMap::of_this_process()?;
-            return work::request(
-                Some(ids),
-                Work::Remove { name },
-                &[directory.as_fd()],
-                &Abort::new(),
-            )
-            .await;
+        match place.join(UNPACKED).exists() {
+            true => remove_as_root(place).await,
+            false => fs::remove_dir_all(place).map_err(|error| broken(place, &error)),
         }
-        fs::remove_dir_all(place).map_err(|error| broken(place, &error))
+    }
+
+    async fn remove_part(&self, part: &Path) -> Result<(), ExecutorError> {
+        match part.is_dir() {
+            true => remove_as_root(part).await,
+            false => fs::remove_file(part).map_err(|error| broken(part, &error)),
+        }
     }
 }
 
@@ -409,9 +415,46 @@ const UNPACKED: &str = "unpacked";
 /// The name of a root directory that is not whole yet.
 const HALF_UNPACKED: &str = "root.tmp";
 
+/// The name of a recoded image that is not whole yet.
+const HALF_RECODED: &str = "recoded.tmp";
+
+/// A file that goes unless it was given its final name.
+struct HalfFile(PathBuf);
+
+impl Drop for HalfFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Removes what belongs to the ids of sandboxes.
+async fn remove_as_root(place: &Path) -> Result<(), ExecutorError> {
+    let directory = open(place.parent().unwrap_or(place))?;
+    let name = place.file_name().unwrap_or_default().to_owned();
+    let ids = IdMap::of_this_process()?;
+    let remove = Work::Remove { name };
+    work::request(Some(ids), remove, &[directory.as_fd()], &Abort::new()).await
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+/// What is not whole yet, or no longer.
+fn half_made(directory: &Path) -> Vec<PathBuf> {
+    let mut found = entries(directory);
+    found.retain(|path| path.extension().is_some_and(|end| end == "tmp"));
+    found
+}
+
+fn digest_of(name: Option<&OsStr>) -> Option<ImageDigest> {
+    name?.to_str()?.parse().ok()
+}
+
 /// What there is to know of a place in the cache, if it is an image's.
 fn describe(place: &Path) -> Option<CachedImage> {
-    let sha256 = place.file_name()?.to_str()?.parse().ok()?;
+    let sha256 = digest_of(place.file_name())?;
     let files: Vec<_> = fs::read_dir(place.join("file")).ok()?.flatten().collect();
     let size = files.first()?.metadata().ok()?.len();
     let unpacked = place.join(UNPACKED).join("root").is_dir();
@@ -485,6 +528,17 @@ fn broken(path: &Path, error: &io::Error) -> ExecutorError {
         "the image cache fails at {}: {error}; check the disk and the permissions",
         path.display()
     ))
+}
+
+/// Says which image it is that cannot be used.
+fn unusable(image: &ImageFile, error: ExecutorError) -> ExecutorError {
+    let name = &image.name;
+    match error {
+        ExecutorError::Image(words) => {
+            ExecutorError::Image(format!("cannot use the image {name}: {words}"))
+        }
+        error => error,
+    }
 }
 
 fn unknown(sha256: &ImageDigest) -> ExecutorError {

@@ -470,6 +470,131 @@ async fn what_a_killed_runtime_left_half_made_is_removed() {
 }
 
 #[tokio::test]
+async fn what_a_killed_runtime_left_half_made_of_an_image_in_use_is_removed() {
+    let (directory, cache) = cache();
+    let image = ensure(&cache, "image.tar", &small()).await.unwrap();
+    let half = image.root().with_file_name("recoded.tmp");
+    fs::write(&half, "half").unwrap();
+    assert_eq!(cache.prune(10).await.unwrap(), []);
+    assert_eq!(half_made(directory.path()), 0);
+    fs::write(&half, "half").unwrap();
+    drop(ensure(&cache, "other.tar", b"other").await.unwrap());
+    assert_eq!(
+        half_made(directory.path()),
+        0,
+        "removed with the next image"
+    );
+    assert!(image.file().exists());
+}
+
+/// A compressed image of so many bytes.
+fn bomb(size: usize) -> Vec<u8> {
+    let archive = Archive::new().file("big", &vec![0; size]).finish();
+    zstd::encode_all(&archive[..], 1).unwrap()
+}
+
+#[tokio::test]
+async fn a_decompression_bomb_is_not_recoded() {
+    let (directory, cache) = cache();
+    let cache = cache.unpacked_size(1 << 20);
+    let image = ensure(&cache, "bomb.tar.zst", &bomb(4 << 20)).await;
+    let image = image.unwrap();
+    for form in [Recoding::Tar, Recoding::TarZst] {
+        match cache.recode(&image, form, &Abort::new()).await {
+            Err(ExecutorError::Image(text)) => assert!(text.contains("bomb.tar.zst"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(half_made(directory.path()), 0);
+    let image = ensure(&cache, "small.tar.zst", &bomb(1 << 19)).await;
+    let image = image.unwrap();
+    let recoded = cache.recode(&image, Recoding::Tar, &Abort::new()).await;
+    assert!(fs::metadata(recoded.unwrap()).unwrap().len() > 1 << 19);
+}
+
+#[tokio::test]
+async fn a_damaged_image_is_not_recoded() {
+    let (directory, cache) = cache();
+    for (name, whole) in compressed(&small()).split_off(1) {
+        let image = ensure(&cache, name, &whole[..whole.len() / 2]).await;
+        let image = image.unwrap();
+        match cache.recode(&image, Recoding::Tar, &Abort::new()).await {
+            Err(ExecutorError::Image(text)) => assert!(text.contains("damaged"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(half_made(directory.path()), 0);
+}
+
+#[tokio::test]
+async fn an_aborted_recoding_leaves_nothing() {
+    let (directory, cache) = cache();
+    let image = ensure(&cache, "image.tar.zst", &bomb(64 << 20)).await;
+    let image = image.unwrap();
+    let abort = abort_after(Duration::from_millis(5));
+    let aborted = cache.recode(&image, Recoding::Tar, &abort).await;
+    assert!(
+        matches!(aborted, Err(ExecutorError::Aborted)),
+        "{aborted:?}"
+    );
+    assert_eq!(half_made(directory.path()), 0);
+    // Not even if nobody waits any more.
+    let never = Abort::new();
+    let unheard = cache.recode(&image, Recoding::Tar, &never);
+    let given_up = tokio::time::timeout(Duration::from_millis(5), unheard).await;
+    assert!(given_up.is_err());
+    assert_eq!(half_made(directory.path()), 0);
+    let recoded = cache.recode(&image, Recoding::Tar, &never).await;
+    assert!(fs::metadata(recoded.unwrap()).unwrap().len() > 64 << 20);
+}
+
+/// A file system of its own that is soon full; none for others than root.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(size: &str) -> Option<Self> {
+        let disk = Self(tempfile::tempdir().unwrap());
+        let flags = nix::mount::MsFlags::MS_NOSUID;
+        let options = format!("mode=755,size={size}");
+        nix::mount::mount(
+            Some("none"),
+            disk.0.path(),
+            Some("tmpfs"),
+            flags,
+            Some(&*options),
+        )
+        .map_err(|error| eprintln!("skipped: only root can mount a small disk: {error}"))
+        .ok()?;
+        Some(disk)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(self.0.path(), nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test]
+async fn recoding_to_a_full_disk_leaves_nothing_and_says_so() {
+    let Some(disk) = SmallDisk::new("2m") else {
+        return;
+    };
+    let cache = ImageCache::new(disk.0.path().join("images"));
+    let image = ensure(&cache, "image.tar.zst", &bomb(4 << 20)).await;
+    let image = image.unwrap();
+    match cache.recode(&image, Recoding::Tar, &Abort::new()).await {
+        Err(ExecutorError::System(text)) => assert!(
+            text.contains("No space left on device") && text.contains("is the disk full?"),
+            "{text}"
+        ),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(half_made(disk.0.path()), 0);
+    assert_eq!(cache.list().unwrap().len(), 1, "the image itself is kept");
+}
+
+#[tokio::test]
 async fn names_are_names() {
     let (_directory, cache) = cache();
     for name in ["", ".hidden", "a/b", ".."] {
