@@ -276,6 +276,16 @@ async fn a_cut_upload_goes_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_server_has_and_did_not_verify_is_not_taken_for_kept() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let content = content(400_000);
+    server.state().deaths_before_verification = 2;
+    let id = artifacts(&server)?.upload(artifact(&content)).await?;
+    assert!(server.state().content(id.0, PATH) == Some(&content[..]));
+    Ok(())
+}
+
+#[tokio::test]
 async fn damage_on_the_way_is_sent_again_and_not_for_ever() -> Result<()> {
     let server = FakeServer::start().await?;
     let problem = r#"{"title": "Invalid file hash"}"#;

@@ -77,6 +77,8 @@ pub struct State {
     /// How many websockets were accepted.
     pub connections: usize,
     uploads: HashMap<(u64, String), Vec<u8>>,
+    /// How many times more it will be ended when it has all of a file, before it has verified and kept it.
+    pub deaths_before_verification: u32,
     faults: Vec<Fault>,
     sockets: Vec<mpsc::UnboundedSender<Order>>,
     disabled: bool,

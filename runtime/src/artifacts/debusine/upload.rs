@@ -93,6 +93,8 @@ impl Upload<'_> {
                         return Err(error);
                     }
                     tracing::warn!("{error}; sending it again");
+                    // It has thrown away what it had.
+                    (fruitless, most) = (0, 0);
                     None
                 }
                 // A gap, or a chunk that was partly written.
@@ -110,7 +112,11 @@ impl Upload<'_> {
                 }
             };
             if fruitless > FRUITLESS {
-                return Err(self.unexpected("the upload gets no further".to_owned()));
+                return Err(ServerError::Damaged(format!(
+                    "{}: the upload gets no further than {most} bytes of {}",
+                    self.request(),
+                    self.size
+                )));
             }
         }
     }
@@ -125,6 +131,10 @@ impl Upload<'_> {
             .header(CONTENT_LENGTH, 0)
             .header(CONTENT_RANGE, format!("bytes */{}", self.size));
         let answer = self.server.answer(&self.request(), builder.send()).await?;
+        if answer.status == StatusCode::OK && received(&answer.headers).is_none() {
+            // All of it has come, but the server may have been ended before it verified and kept it: only the answer to content tells.
+            return Ok(Progress::Has(self.size.saturating_sub(PIECE as u64)));
+        }
         self.progress(&answer)
     }
 
@@ -174,7 +184,6 @@ impl Upload<'_> {
         match (answer.status, has) {
             (StatusCode::CREATED, _) => Ok(Progress::Complete),
             (StatusCode::PARTIAL_CONTENT | StatusCode::OK, Some(count)) => Ok(Progress::Has(count)),
-            (StatusCode::OK, None) => Ok(Progress::Complete),
             (status, _) => Err(answer.unexpected(format!("status {status}"))),
         }
     }

@@ -110,7 +110,8 @@ impl Entry {
             // A proxy may have given up on a server that had not.
             let unclear = |error: &ServerError| match error {
                 ServerError::Unanswered { .. } => true,
-                ServerError::Unexpected { .. } => error.is_temporary(),
+                // Without a status it may be a success that was not told as it should be.
+                ServerError::Unexpected { status, .. } => status.is_none() || error.is_temporary(),
                 _ => false,
             };
             in_doubt |= asked.as_ref().is_err_and(unclear);
