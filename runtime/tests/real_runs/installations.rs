@@ -74,7 +74,7 @@ fn piuparts_installs_and_purges_packages() {
         insist("PermissionError: [Errno 1] Operation not permitted");
         // Nothing is left in the way of its removal.
         insist("DEBUG: Removed directory tree at ");
-        return skip(
+        skip(
             "the rest of piuparts: it makes devices for its chroots, which only root can let a sandbox do",
         );
     }
