@@ -87,6 +87,11 @@ impl IdMap {
         })
     }
 
+    /// The host's user and group behind the root of sandboxes.
+    pub(super) fn root(&self) -> (u32, u32) {
+        (self.users, self.groups)
+    }
+
     /// Inside id, outside id, count: the lines of a `uid_map` and a `gid_map`.
     fn lines(&self, known: Known) -> [Vec<[u32; 3]>; 2] {
         let mut maps = [vec![[0, self.users, IDS]], vec![[0, self.groups, IDS]]];

@@ -3,6 +3,7 @@
 //! Linux only; knows nothing of WebAssembly or Debusine. The traits here are what the rest of the runtime sees; tests implement them too.
 //! A program that uses [`HostCommands`] or sandboxes calls [`supervisor_main_if_called`] first thing in its `main`.
 
+mod ask;
 mod availability;
 mod cgroup;
 mod command;

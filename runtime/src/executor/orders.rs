@@ -188,6 +188,8 @@ pub(super) enum Report {
     Ready {
         /// The image had to be copied, for this reason.
         copied: Option<String>,
+        /// Its root can make no devices, for this reason.
+        without_devices: Option<String>,
     },
     /// The sandbox has ended; nothing of it is left.
     Gone,

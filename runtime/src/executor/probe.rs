@@ -3,7 +3,7 @@
 use super::cgroup::Cgroup;
 use super::ids::IdMap;
 use super::orders::Work;
-use super::sandbox::{Sandbox, SandboxOptions, SandboxScratch, open_path};
+use super::sandbox::{Made, Sandbox, SandboxOptions, SandboxScratch, open_path};
 use super::{Abort, ExecutorError, Instance, Limits, cgroup, system, work};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -44,6 +44,8 @@ pub struct Guarantee {
     pub promise: &'static str,
     /// Why it does not hold, and what to do about it; none if it holds.
     pub missing: Option<String>,
+    /// Whether only few tasks need it, so that a machine without it is in order.
+    pub optional: bool,
 }
 
 impl Guarantee {
@@ -57,6 +59,7 @@ impl Guarantee {
             name,
             promise,
             missing: tried.as_ref().err().cloned(),
+            optional: name == DEVICES.0,
         }
     }
 }
@@ -94,6 +97,11 @@ const SOCKETS: Promise = (
     "a sandbox with network does not reach the host's abstract sockets",
 );
 
+const DEVICES: Promise = (
+    "devices",
+    "chroots that a sandbox makes in its /tmp have devices, as piuparts needs them",
+);
+
 /// What tasks run on the host, and what tells a scheduler about it. Other programs, like lintian, are installed in a sandbox each time.
 const TOOLS: [(&str, &str); 9] = [
     ("sbuild", "sbuild"),
@@ -117,13 +125,16 @@ pub async fn probe(scratch: &Path) -> Capabilities {
             .map_err(|error| error.to_string()),
         Err(words) => Err(words.clone()),
     };
-    let overlay = match &sandbox {
-        Ok(None) => Ok(()),
-        Ok(Some(why)) => Err(format!(
+    let made = sandbox
+        .as_ref()
+        .map_err(|_| "no sandbox can be started; once one can, this is tried too".to_owned());
+    let overlay = made.clone().and_then(|made| match &made.copied {
+        None => Ok(()),
+        Some(why) => Err(format!(
             "{why}; use a kernel from 5.11 on and keep the scratch directory on ext4, xfs, btrfs or tmpfs"
         )),
-        Err(_) => Err("no sandbox can be started; once one can, this is tried too".to_owned()),
-    };
+    });
+    let devices = made.and_then(|made| made.without_devices.clone().map_or(Ok(()), Err));
     let guarantees = vec![
         Guarantee::of(HOST_COMMANDS, &children_are_listed()),
         Guarantee::of(FORK_BOMBS, &try_cgroup()),
@@ -132,6 +143,7 @@ pub async fn probe(scratch: &Path) -> Capabilities {
         Guarantee::of(SANDBOXES, &sandbox),
         Guarantee::of(OVERLAYS, &overlay),
         Guarantee::of(SOCKETS, &sockets()),
+        Guarantee::of(DEVICES, &devices),
     ];
     let tools = TOOLS.map(|(name, package)| Tool {
         name,
@@ -144,12 +156,8 @@ pub async fn probe(scratch: &Path) -> Capabilities {
     }
 }
 
-/// Starts a sandbox on an empty directory. Says why that had to be copied, if it had.
-async fn try_sandbox(
-    scratch: &Path,
-    ids: &IdMap,
-    abort: &Abort,
-) -> Result<Option<String>, ExecutorError> {
+/// Starts a sandbox on an empty directory.
+async fn try_sandbox(scratch: &Path, ids: &IdMap, abort: &Abort) -> Result<Made, ExecutorError> {
     let failed = |error: std::io::Error| {
         ExecutorError::System(format!(
             "cannot use {}: {error}; check its permissions",
@@ -173,7 +181,7 @@ async fn try_sandbox(
     let remove = Work::Remove { name: name.into() };
     work::request(Some(*ids), remove, &[directory.as_fd()], abort).await?;
     stopped?;
-    started.map(|(_, copied)| copied)
+    started.map(|(_, made)| made)
 }
 
 fn try_cgroup() -> Result<(), String> {
@@ -235,7 +243,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let found = probe(&directory.path().join("scratch")).await;
         eprintln!("{found:#?}");
-        assert_eq!(found.guarantees.len(), 7);
+        assert_eq!(found.guarantees.len(), 8);
         for guarantee in &found.guarantees {
             assert!(
                 guarantee

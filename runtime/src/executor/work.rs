@@ -107,21 +107,59 @@ pub(super) fn attend(
         }
     };
     drop(descriptors);
-    keep(child, &children, control.as_fd())
+    keep(child, &children, control.as_fd(), &mut ())
+}
+
+/// What a keeper does while it waits. It must never take long.
+pub(super) trait Besides {
+    /// What to wait for, if there is anything.
+    fn awaits(&self) -> Option<BorrowedFd<'_>>;
+
+    /// It is readable, or hung up.
+    fn attend(&mut self);
+
+    /// A child has ended.
+    fn ended(&mut self, child: Pid);
+}
+
+impl Besides for () {
+    fn awaits(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn attend(&mut self) {}
+
+    fn ended(&mut self, _: Pid) {}
 }
 
 /// Waits for the end of a child; kills it when the runtime closes its end of `control`.
-pub(super) fn keep(child: Pid, children: &SignalFd, control: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn keep(
+    child: Pid,
+    children: &SignalFd,
+    control: BorrowedFd<'_>,
+    besides: &mut impl Besides,
+) -> io::Result<()> {
     loop {
-        let mut entries = [
+        let mut entries = vec![
             PollFd::new(children.as_fd(), PollFlags::POLLIN),
             // Nothing is expected but the hang-up, which poll always tells.
             PollFd::new(control, PollFlags::empty()),
         ];
+        entries.extend(
+            besides
+                .awaits()
+                .map(|it| PollFd::new(it, PollFlags::POLLIN)),
+        );
         while poll(&mut entries, PollTimeout::NONE) == Err(nix::Error::EINTR) {}
-        if entries[1].any().unwrap_or(true) {
+        let is_due = |entry: &PollFd<'_>| entry.any().unwrap_or(true);
+        let (alone, due) = (is_due(&entries[1]), entries.get(2).is_some_and(is_due));
+        drop(entries);
+        if alone {
             let _ = kill(child, Signal::SIGKILL);
             return Ok(system::wait_for(child).map(drop)?);
+        }
+        if due {
+            besides.attend();
         }
         // Also other children may have ended: newuidmap, say.
         while let Ok(Some(_)) = children.read_signal() {}
@@ -129,6 +167,7 @@ pub(super) fn keep(child: Pid, children: &SignalFd, control: BorrowedFd<'_>) -> 
             if ended == child {
                 return Ok(());
             }
+            besides.ended(ended);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The first process of a sandbox. It carries out the runtime's orders; when it ends, the kernel kills everything else in there.
 
+use super::devices::Bell;
 use super::files;
 use super::mounts::{self, MountError};
 use crate::executor::cgroup::{Cgroup, OomKills};
@@ -22,13 +23,14 @@ pub(super) fn main(
     descriptors: Vec<OwnedFd>,
     scratch: &str,
     cgroup: Option<&Cgroup>,
+    bell: Result<Bell, String>,
 ) -> ! {
     let joined = cgroup.map_or(Ok(()), Cgroup::join);
     let furnished = joined
         .map_err(Into::into)
-        .and_then(|()| furnish(plan, descriptors, scratch));
+        .and_then(|()| furnish(plan, descriptors, scratch, bell));
     let report = match furnished {
-        Ok(copied) => Report::Ready { copied },
+        Ok(ready) => ready,
         Err(error) => Report::Done {
             id: 0,
             result: Err(Failure::Unsupported(format!(
@@ -48,14 +50,15 @@ fn furnish(
     plan: &SandboxPlan,
     descriptors: Vec<OwnedFd>,
     scratch: &str,
-) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    bell: Result<Bell, String>,
+) -> Result<Report, Box<dyn std::error::Error>> {
     let descriptors = mounts::open_again(descriptors)?;
     ids::become_root()?;
     // Nothing in the sandbox may look into this process or trace it.
     nix::sys::prctl::set_dumpable(false)?;
     system::forget_keys();
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    let copied = mounts::enter_root(plan, descriptors, scratch)?;
+    let entered = mounts::enter_root(plan, descriptors, scratch, bell.is_ok())?;
     nix::unistd::sethostname("localhost")?;
     if !plan.network {
         let any = socket(
@@ -81,7 +84,17 @@ fn furnish(
     for stream in 0..3 {
         system::become_stream(null.as_fd(), stream)?;
     }
-    Ok(copied)
+    let hung = bell.and_then(|bell| {
+        if !entered.tmp_on_disk {
+            return Err("the image has files in /tmp; use one that has none".into());
+        }
+        bell.hang()
+            .map_err(|error| format!("the kernel asks nobody ({error}); use Linux 5.19 or newer"))
+    });
+    Ok(Report::Ready {
+        copied: entered.copied,
+        without_devices: hung.err(),
+    })
 }
 
 fn replace_resolv_conf(text: &[u8]) -> Result<(), MountError> {

@@ -1,5 +1,6 @@
 //! The keeper of a sandbox: the process outside that makes its namespaces, outlives it, and clears up after it.
 
+use super::devices;
 use super::init;
 use crate::executor::cgroup::Cgroup;
 use crate::executor::ids::{self, IdMap, Known};
@@ -31,13 +32,18 @@ pub(in crate::executor) fn keep(
     let cgroup = plan.limits.want_cgroup().then(|| Cgroup::new(&plan.limits));
     let cgroup = cgroup.and_then(Result::ok);
     let directory = cgroup.as_ref().and_then(Cgroup::directory);
+    let devices = devices::prepare(ids, plan, descriptors.get(1));
     match ids::enter(ids, Known::Inside, flags, directory) {
         Ok(Fork::Child) => {
             drop(children);
-            init::main(plan, control, descriptors, &scratch, cgroup.as_ref())
+            let bell = devices.map(|(_, bell)| bell);
+            init::main(plan, control, descriptors, &scratch, cgroup.as_ref(), bell)
         }
         Ok(Fork::Parent(init)) => {
-            work::keep(init, &children, control.as_fd())?;
+            match devices.map(|(desk, _)| desk) {
+                Ok(mut desk) => work::keep(init, &children, control.as_fd(), &mut desk)?,
+                Err(_) => work::keep(init, &children, control.as_fd(), &mut ())?,
+            }
             if plan.scratch == Scratch::Disk && descriptors.len() == 2 {
                 remove_scratch(ids, &descriptors.remove(1), &scratch)?;
             }

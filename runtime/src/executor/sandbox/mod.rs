@@ -3,6 +3,7 @@
 //! A keeper outside makes it, an init inside carries out orders, one at a time. Both hold the other end of this side's socket: when that is
 //! closed, all of it ends. Every file is opened by the init, inside; pipes are made inside as well.
 
+mod devices;
 mod files;
 mod init;
 mod keeper;
@@ -77,6 +78,15 @@ impl SandboxOptions {
     }
 }
 
+/// What a sandbox had to go without.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// Its image had to be copied, for this reason.
+    pub(super) copied: Option<String>,
+    /// Its root can make no devices, for this reason.
+    pub(super) without_devices: Option<String>,
+}
+
 /// A running sandbox (the backend `unshare`).
 ///
 /// Commands and file operations are carried out one after the other; after each command everything else that runs inside is killed.
@@ -102,8 +112,8 @@ impl Sandbox {
     ) -> Result<Self, ExecutorError> {
         cache.unpack(&image, abort).await?;
         let root = open_path(&image.root())?;
-        let (sandbox, copied) = Self::on(&root, Some(image), options, abort).await?;
-        if let Some(why) = copied {
+        let (sandbox, made) = Self::on(&root, Some(image), options, abort).await?;
+        if let Some(why) = made.copied {
             tracing::warn!(
                 "the sandbox works on a copy of its image, which takes time and space: {why}"
             );
@@ -111,13 +121,13 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Starts a sandbox on a root directory. Says why that had to be copied, if it had.
+    /// Starts a sandbox on a root directory.
     pub(super) async fn on(
         root: &OwnedFd,
         image: Option<Image>,
         options: SandboxOptions,
         abort: &Abort,
-    ) -> Result<(Self, Option<String>), ExecutorError> {
+    ) -> Result<(Self, Made), ExecutorError> {
         let ids = IdMap::of_this_process()?;
         let arena = match &options.scratch {
             SandboxScratch::Disk(directory) => Some(Arena::open(directory, &ids, abort).await?),
@@ -134,8 +144,17 @@ impl Sandbox {
             answer = channel.receive::<Report>() => answer.map_err(no_socket)?,
             () = abort.cancelled() => return Err(ExecutorError::Aborted),
         };
-        let copied = match answer {
-            Some((Report::Ready { copied }, _)) => copied,
+        let made = match answer {
+            Some((
+                Report::Ready {
+                    copied,
+                    without_devices,
+                },
+                _,
+            )) => Made {
+                copied,
+                without_devices,
+            },
             Some((
                 Report::Done {
                     result: Err(failure),
@@ -152,7 +171,7 @@ impl Sandbox {
             options,
             _image: image,
         };
-        Ok((sandbox, copied))
+        Ok((sandbox, made))
     }
 
     /// Has the init do something with files; the file that it opened, if it was to open one.

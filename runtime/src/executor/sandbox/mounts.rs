@@ -34,12 +34,22 @@ pub(super) fn at<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) 
     }
 }
 
-/// Makes the sandbox's file system the root of this process, which is the only one in its namespaces. Says why the image was copied, if it was.
+/// What the new root is like.
+pub(super) struct Entered {
+    /// The image had to be copied, for this reason.
+    pub(super) copied: Option<String>,
+    /// `/tmp` is a directory of the disk itself.
+    pub(super) tmp_on_disk: bool,
+}
+
+/// Makes the sandbox's file system the root of this process, which is the only one in its namespaces. `tmp_on_disk` is a wish that an image whose `/tmp` is
+/// not empty does not grant.
 pub(super) fn enter_root(
     plan: &SandboxPlan,
     descriptors: Vec<OwnedFd>,
     scratch: &str,
-) -> Result<Option<String>, MountError> {
+    tmp_on_disk: bool,
+) -> Result<Entered, MountError> {
     let mut descriptors = descriptors.into_iter();
     let image = descriptors
         .next()
@@ -80,6 +90,10 @@ pub(super) fn enter_root(
     let root = format!("{STAGE}/root");
     fs::create_dir(&root).map_err(at("the root directory"))?;
     let copied = mount_image(plan, &image, &base, &root)?;
+    let tmp = match tmp_on_disk {
+        true => Some(make_tmp(&base)?),
+        false => None,
+    };
     drop((image, base, stage));
 
     let old_root = open_directory("/")?;
@@ -90,10 +104,14 @@ pub(super) fn enter_root(
     make_proc()?;
     make_devices(&devices)?;
     drop(devices);
+    let tmp_on_disk = tmp.map_or(Ok(false), mount_tmp)?;
     fchdir(&old_root).map_err(at("the old root directory"))?;
     umount2(".", MntFlags::MNT_DETACH).map_err(at("leaving the old root directory"))?;
     std::env::set_current_dir("/").map_err(at("the root directory"))?;
-    Ok(copied)
+    Ok(Entered {
+        copied,
+        tmp_on_disk,
+    })
 }
 
 /// Opens directories once more: those that were opened outside belong to the outside's mounts, from which nothing can be mounted here.
@@ -186,6 +204,33 @@ fn mount_image(
         ))));
     }
     Ok(Some(why))
+}
+
+/// A directory beside those of the overlay.
+fn make_tmp(base: &OwnedFd) -> Result<OwnedFd, MountError> {
+    let name = "the directory for /tmp";
+    mkdirat(base, "tmp", Mode::S_IRWXU).map_err(at(name))?;
+    let tmp = open_beneath(base, "tmp")?;
+    fs::set_permissions(path_of(&tmp), Permissions::from_mode(0o1777)).map_err(at(name))?;
+    Ok(tmp)
+}
+
+/// Puts a directory in the place of the image's `/tmp`, unless there is something in that.
+fn mount_tmp(tmp: OwnedFd) -> Result<bool, MountError> {
+    own_directory("/tmp", 0o1777)?;
+    if fs::read_dir("/tmp").map_err(at("/tmp"))?.next().is_some() {
+        return Ok(false);
+    }
+    let nothing = None::<&str>;
+    mount(
+        Some(&*path_of(&tmp)),
+        "/tmp",
+        nothing,
+        MsFlags::MS_BIND,
+        nothing,
+    )
+    .map_err(at("mounting /tmp"))?;
+    Ok(true)
 }
 
 fn open_devices() -> Result<Vec<(&'static str, OwnedFd)>, MountError> {

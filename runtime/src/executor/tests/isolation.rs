@@ -34,7 +34,12 @@ async fn the_host_is_not_to_be_seen() {
     let mounts = world
         .root("cut -d' ' -f2 /proc/mounts | cut -d/ -f2 | sort -u | tr '\\n' ' '")
         .await;
-    assert_eq!(mounts.trim(), "dev proc");
+    // Where devices can be made, see the promises about these.
+    let expected = match nix::unistd::geteuid().is_root() {
+        true => "dev proc tmp",
+        false => "dev proc",
+    };
+    assert_eq!(mounts.trim(), expected);
     world.end().await;
 }
 

@@ -2,6 +2,7 @@
 
 mod abort;
 mod commands;
+mod devices;
 mod images;
 mod incus;
 mod isolation;
