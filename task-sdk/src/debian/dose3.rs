@@ -86,7 +86,7 @@ fn read_line(log: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
 
 choices! {
     /// Whether a package can be installed.
-    pub enum DoseStatus {
+    pub literal DoseStatus {
         /// It cannot.
         Broken = "broken",
         /// It can.

@@ -70,14 +70,17 @@ pub fn merge(uploads: &[Changes]) -> Result<Changes, MergeError> {
     check_same(first, uploads)?;
     check_checksums(uploads)?;
     check_descriptions(uploads)?;
-    for field in LISTS {
-        check_files(field, uploads)?;
+    // A lone upload has nothing to compare with, and may lack them.
+    if uploads.len() > 1 {
+        for field in LISTS {
+            check_files(field, uploads)?;
+        }
     }
     let mut merged = first.clone();
     for upload in &uploads[1..] {
         merge_words(&mut merged, upload, "Binary")?;
         merge_words(&mut merged, upload, "Architecture")?;
-        merge_descriptions(&mut merged, upload);
+        merge_descriptions(&mut merged, upload)?;
         for field in LISTS {
             merge_files(&mut merged, upload, field)?;
         }
@@ -165,7 +168,6 @@ fn list<'a>(upload: &'a Changes, field: &'static str) -> Result<&'a [Entry], Mer
     match upload.fields.get(field) {
         None => Err(MergeError::Missing(field)),
         Some(FieldValue::Files(entries)) => Ok(entries),
-        Some(FieldValue::OneLine(entry)) if *entry == Entry::default() => Ok(&[]),
         Some(_) => Err(MergeError::List(field)),
     }
 }
@@ -231,14 +233,14 @@ fn merge_many_lines(ours: &str, theirs: &str) -> String {
     merged
 }
 
-fn merge_descriptions(merged: &mut Changes, upload: &Changes) {
+fn merge_descriptions(merged: &mut Changes, upload: &Changes) -> Result<(), MergeError> {
     let Some(theirs) = upload.fields.text("Description") else {
-        return;
+        return Ok(());
     };
     let Some(ours) = merged.fields.text("Description") else {
         let theirs = FieldValue::Text(theirs.to_owned());
         merged.fields.fields.set("Description", theirs);
-        return;
+        return Ok(());
     };
     let mut value = ours.to_owned();
     let mut known: BTreeSet<&str> = text::lines(ours).collect();
@@ -248,10 +250,10 @@ fn merge_descriptions(merged: &mut Changes, upload: &Changes) {
             value.push_str(line);
         }
     }
-    merged
-        .fields
-        .fields
-        .set("Description", FieldValue::Text(value));
+    check_value("Description", &value)?;
+    let value = FieldValue::Text(value);
+    merged.fields.fields.set("Description", value);
+    Ok(())
 }
 
 fn name_of(entry: &Entry) -> Option<String> {
@@ -266,7 +268,6 @@ fn merge_files(
     let theirs = list(upload, field)?;
     let ours = match merged.fields.fields.get_mut(field) {
         Some(FieldValue::Files(entries)) => entries,
-        Some(_) if theirs.is_empty() => return Ok(()),
         Some(_) => return Err(MergeError::List(field)),
         None => return Err(MergeError::Missing(field)),
     };

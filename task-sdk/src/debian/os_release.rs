@@ -8,37 +8,33 @@ pub enum OsReleaseError {
     /// It does not set the variable.
     #[error("os-release: {0} is not set; add it to the image")]
     Missing(String),
-    /// The value is no shell word.
-    #[error("os-release: value of {variable}: {source}")]
-    Value {
-        /// Name of the variable.
-        variable: String,
-        /// What is wrong with its value.
-        source: SplitError,
-    },
+    /// The text does not consist of shell words.
+    #[error("os-release: {0}; correct the file in the image")]
+    Words(#[from] SplitError),
+    /// A word is no assignment.
+    #[error("os-release: {0:?}: not NAME=VALUE; correct the file in the image")]
+    Assignment(String),
 }
 
 /// The value of a variable, quotes removed. The case of its name counts; the first assignment does, too.
+///
+/// As the reference reads it: the whole text is split as a shell would, but for comments, and what comes before the variable must be assignments.
 pub fn value(text: &str, variable: &str) -> Result<String, OsReleaseError> {
-    let assigned = text
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .find(|(name, _)| *name == variable);
-    let Some((_, value)) = assigned else {
-        return Err(OsReleaseError::Missing(variable.to_owned()));
-    };
-    let words = shell::split(value).map_err(|source| OsReleaseError::Value {
-        variable: variable.to_owned(),
-        source,
-    })?;
-    Ok(words.into_iter().next().unwrap_or_default())
+    for word in shell::split(text)? {
+        match word.split_once('=') {
+            Some((name, value)) if name == variable => return Ok(value.to_owned()),
+            Some(_) => {}
+            None => return Err(OsReleaseError::Assignment(word)),
+        }
+    }
+    Err(OsReleaseError::Missing(variable.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEXT: &str = "PRETTY_NAME=\"A \\\"B\\\"\"\n# comment\n\nID=debian\nEMPTY=\nEQ='a=b'\nX=a\\ b c\nBAD=\"\n";
+    const TEXT: &str = "PRETTY_NAME=\"A \\\"B\\\"\"\n\nID=debian\nEMPTY=\nEQ='a=b'\nX=a\\ b LAST=z\n";
 
     #[test]
     fn values_lose_their_quotes() {
@@ -48,20 +44,27 @@ mod tests {
             ("EMPTY", ""),
             ("EQ", "a=b"),
             ("X", "a b"),
+            ("LAST", "z"),
         ] {
             assert_eq!(value(TEXT, name).unwrap(), expected);
         }
     }
 
     #[test]
-    fn a_variable_that_is_missing_or_broken_is_an_error() {
+    fn what_is_missing_or_no_assignment_is_an_error() {
         assert_eq!(
             value(TEXT, "id"),
             Err(OsReleaseError::Missing("id".to_owned()))
         );
         assert!(matches!(
-            value(TEXT, "BAD"),
-            Err(OsReleaseError::Value { .. })
+            value("A=it's\nID=debian\n", "ID"),
+            Err(OsReleaseError::Words(_))
         ));
+        let commented = "ID=debian\n# comment\nVERSION_CODENAME=x\n";
+        assert_eq!(value(commented, "ID").unwrap(), "debian");
+        assert_eq!(
+            value(commented, "VERSION_CODENAME"),
+            Err(OsReleaseError::Assignment("#".to_owned()))
+        );
     }
 }

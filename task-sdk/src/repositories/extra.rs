@@ -49,13 +49,13 @@ fn plain_components(components: &Option<Vec<String>>) -> Result<(), Refusal> {
 
 /// sources.list(5): exact paths have no components, suites need some.
 fn components_fit(suite: Option<&str>, has_components: bool) -> Result<(), Refusal> {
-    match suite {
-        Some(suite) if suite.ends_with('/') && has_components => {
+    // One that is missing or wrong is not flat.
+    let is_flat = suite.is_some_and(|suite| suite.ends_with('/'));
+    match (is_flat, has_components) {
+        (true, true) => {
             Err("a flat repository (its suite ends in /) has no components: remove them".into())
         }
-        Some(suite) if !suite.ends_with('/') && !has_components => {
-            Err("the suite needs components: give some, e.g. main".into())
-        }
+        (false, false) => Err("the suite needs components: give some, e.g. main".into()),
         _ => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! What becomes of the files that sbuild left: artifacts, and how they relate.
 
 use crate::data::{BuildComponent, SbuildData};
-use task_sdk::artifacts::{SigningInput, build};
+use task_sdk::artifacts::{Draft, SigningInput, build};
 use task_sdk::debian::deb822::LONGEST_STANZA;
 use task_sdk::debian::dose3;
 use task_sdk::debian::dsc::Dsc;
@@ -38,15 +38,19 @@ impl Results<'_> {
         if !success {
             return Ok(());
         }
-        let mut packages = Vec::new();
+        let mut drafts = Vec::new();
         for (component, architecture) in [
             (BuildComponent::Any, self.data.host_architecture.as_str()),
             (BuildComponent::All, "all"),
         ] {
             if self.data.build_components.contains(&component) {
-                packages.extend(self.upload_packages(architecture)?);
+                drafts.extend(self.packages(architecture)?);
             }
         }
+        // All are looked at before any is uploaded.
+        let packages = drafts.into_iter();
+        let packages = packages.map(|draft| upload(draft, self.directory));
+        let packages = packages.collect::<Result<Vec<_>>>()?;
         let upload = self.upload_changes()?;
         self.relate(log, &packages, upload.as_ref())
     }
@@ -69,20 +73,17 @@ impl Results<'_> {
         Ok(Some(log))
     }
 
-    /// Uploads the packages of an architecture: one by one, then together.
-    fn upload_packages(&self, architecture: &str) -> Result<Vec<i64>> {
+    /// The packages of an architecture: one by one, then together.
+    fn packages(&self, architecture: &str) -> Result<Vec<Draft>> {
         let suffixes = [".deb", ".udeb"].map(|suffix| format!("_{architecture}{suffix}"));
         let names = self
             .directory
             .find_files(&suffixes.each_ref().map(String::as_str))?;
-        let mut uploaded = Vec::new();
-        for name in &names {
-            let draft = build::binary_package(self.directory, name)?;
-            uploaded.push(upload(draft, self.directory)?);
-        }
         if names.is_empty() {
-            return Ok(uploaded);
+            return Ok(Vec::new());
         }
+        let single = |name: &String| build::binary_package(self.directory, name);
+        let mut drafts = names.iter().map(single).collect::<Result<Vec<_>, _>>()?;
         let of_build = build::Build {
             source: self.dsc.source(),
             source_version: self.dsc.version(),
@@ -90,9 +91,8 @@ impl Results<'_> {
             architecture,
         };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let draft = build::binary_packages(self.directory, of_build, &names)?;
-        uploaded.push(upload(draft, self.directory)?);
-        Ok(uploaded)
+        drafts.push(build::binary_packages(self.directory, of_build, &names)?);
+        Ok(drafts)
     }
 
     /// Uploads what the `.changes` file lists, and the file itself once more for somebody to sign.

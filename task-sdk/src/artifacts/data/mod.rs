@@ -64,10 +64,17 @@ pub fn label(category: Category, data: &Value) -> Result<Option<String>, LabelEr
             let name = field(data, "filename")?;
             name.strip_suffix(".build").unwrap_or(&name).to_owned()
         }
-        Category::Upload => match &data["changes_fields"]["Files"][0]["name"] {
-            Value::Null => return Ok(None),
-            name => text(name),
-        },
+        Category::Upload => {
+            let fields = &data["changes_fields"];
+            let said = ["Source", "Version"].map(|name| fields[name].as_str().unwrap_or_default());
+            match (said, &fields["Files"][0]["name"]) {
+                ([source, version], _) if !source.is_empty() && !version.is_empty() => {
+                    format!("{source}_{version}")
+                }
+                (_, Value::Null) => return Ok(None),
+                (_, name) => text(name),
+            }
+        }
         Category::SourcePackage => {
             format!("{}_{}", field(data, "name")?, field(data, "version")?)
         }
