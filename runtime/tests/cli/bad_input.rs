@@ -1,6 +1,6 @@
 //! Bad input: one clear error each, exit status 2, the store as it was, nothing left behind.
 
-use crate::machine::Machine;
+use crate::machine::{Answer, Machine};
 use std::fs;
 
 /// The preamble of a component; sections may follow. An import or export of an empty instance is a handful of bytes.
@@ -65,6 +65,25 @@ fn malformed_documents_are_told_with_line_and_column() {
         &["can-run-on", "noop", "-w", "list.json"],
         "document",
         &["list.json[0]", "object"],
+    );
+}
+
+#[test]
+fn a_document_without_end_is_not_read_until_memory_is_full() {
+    let Some(machine) = Machine::with_task("noop") else {
+        return;
+    };
+    let words: &[&str] = &["/dev/zero: longer than 16 MiB"];
+    machine.refuses(&["run", "noop", "-d", "/dev/zero"], "document", words);
+    let worker = ["can-run-on", "noop", "-w", "/dev/zero"];
+    machine.refuses(&worker, "document", words);
+    let mut command = machine.command(&["run", "noop", "-d", "-", "--json"]);
+    command.stdin(fs::File::open("/dev/zero").unwrap());
+    let answer = Answer::of(command);
+    assert_eq!(answer.status, Some(2), "{answer:?}");
+    assert!(
+        answer.stderr.contains("standard input: longer than 16 MiB"),
+        "{answer:?}"
     );
 }
 
