@@ -232,6 +232,38 @@ fn a_kernel_without_user_namespaces_is_told_before_anything_runs() {
 }
 
 #[test]
+fn a_mirror_that_cannot_be_reached_is_named_beside_the_log() {
+    let Some(machine) = Machine::with_task("mmdebstrap") else {
+        return;
+    };
+    let run = ["run", "mmdebstrap", "-d", BOOTSTRAP];
+    let answer = machine.ask(&[&run[..], &["--json"]].concat());
+    if answer.status == Some(2) && answer.stderr.contains("user namespace") {
+        eprintln!("skipped: {}", answer.stderr.trim_end());
+        return;
+    }
+    if !Path::new("/usr/bin/mmdebstrap").exists() {
+        eprintln!("skipped: mmdebstrap is not installed");
+        return;
+    }
+    assert_eq!(answer.status, Some(1), "{answer:?}");
+    let document = answer.json();
+    let cause = document["cause"].as_str().unwrap_or_default();
+    let mirror = "the mirror http://127.0.0.1:9/debian cannot be reached: ";
+    assert!(cause.starts_with(mirror), "{document}");
+    assert!(
+        cause.ends_with("; check its address and the network"),
+        "{document}"
+    );
+    assert!(document["log"]["end"].is_string(), "{document}");
+    let told = machine.ask(&run);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    assert_eq!(told.stdout.matches(mirror).count(), 1, "{told:?}");
+    assert!(told.stderr.contains("The end of "), "{told:?}");
+    assert_eq!(machine.left(), Vec::<String>::new());
+}
+
+#[test]
 fn every_broken_rule_of_task_data_is_told() {
     let Some(machine) = Machine::with_task("noop") else {
         return;

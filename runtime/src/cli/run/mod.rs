@@ -1,6 +1,7 @@
 //! `run`: runs a task on this machine, with the artifact store in place of a server.
 
 mod environments;
+mod mirror;
 mod report;
 mod signals;
 
