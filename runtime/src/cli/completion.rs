@@ -3,6 +3,7 @@
 use super::output::Output;
 use super::{Outcome, Status};
 use clap_complete::Shell;
+use serde_json::json;
 
 /// Arguments of `completion`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +19,8 @@ pub struct Arguments {
 pub fn completion(arguments: &Arguments, mut command: clap::Command, output: &Output) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "task-runtime", &mut script);
-    output.print(&script)?;
+    let script = String::from_utf8_lossy(&script);
+    let document = json!({"shell": arguments.shell.to_string(), "script": script});
+    output.answer(&document, || script.into_owned())?;
     Ok(Status::Success)
 }

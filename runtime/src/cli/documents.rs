@@ -2,12 +2,16 @@
 
 use super::error::CliError;
 use serde_json::Value;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Standard input has been read; it comes only once.
 static STDIN_READ: AtomicBool = AtomicBool::new(false);
+
+/// The most bytes of a document: task data and worker metadata have thousands, a list of many workers some millions.
+const LONGEST: u64 = 16 << 20;
 
 /// Reads a document.
 pub fn read(argument: &str) -> Result<Value, CliError> {
@@ -16,22 +20,36 @@ pub fn read(argument: &str) -> Result<Value, CliError> {
             let words = "standard input: wanted twice; give one of the documents as a file";
             return Err(CliError::new("usage", words));
         }
-        let mut text = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut text)
-            .map_err(|error| unreadable("standard input", &error))?;
+        let text = read_to_limit("standard input", std::io::stdin())?;
         return parse("standard input", text, Syntax::Either);
     }
     if argument.trim_start().starts_with('{') {
         return parse("the argument", argument.as_bytes().to_vec(), Syntax::Json);
     }
-    let text = std::fs::read(argument).map_err(|error| unreadable(argument, &error))?;
+    let file = File::open(argument).map_err(|error| unreadable(argument, &error))?;
+    let text = read_to_limit(argument, file)?;
     parse(argument, text, Syntax::of(argument))
 }
 
 /// The same, or an empty object if nothing is given.
 pub fn read_or_empty(argument: Option<&str>) -> Result<Value, CliError> {
     argument.map_or_else(|| Ok(Value::Object(serde_json::Map::new())), read)
+}
+
+/// Reads all of a file that has an end in sight.
+fn read_to_limit(name: &str, from: impl Read) -> Result<Vec<u8>, CliError> {
+    let mut text = Vec::new();
+    from.take(LONGEST + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| unreadable(name, &error))?;
+    if text.len() as u64 > LONGEST {
+        let mebibytes = LONGEST >> 20;
+        return Err(CliError::new(
+            "document",
+            format!("{name}: longer than {mebibytes} MiB; is this the file you mean?"),
+        ));
+    }
+    Ok(text)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,9 @@ use super::output::Output;
 use super::places::Places;
 use super::{Outcome, Status, table};
 
+/// Examples of the group.
+pub const EXAMPLES: &str = "Example:\n  task-runtime environment list";
+
 /// Subcommands of `environment`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

@@ -8,6 +8,13 @@ use serde_json::{Value, json};
 use task_runtime::executor::{CachedImage, DEFAULT_KEPT, ExecutorError, ImageCache, ImageDigest};
 use task_runtime::lifecycle::image_cache;
 
+/// Examples of the group.
+pub const EXAMPLES: &str = "\
+Examples:
+  task-runtime image list
+  task-runtime image verify --remove
+  task-runtime image prune --keep 2";
+
 /// Subcommands of `image`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

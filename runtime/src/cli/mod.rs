@@ -107,13 +107,13 @@ enum Command {
     /// Run a task
     Run(run::Arguments),
     /// Bring artifacts into the store, see them, take them out
-    #[command(subcommand)]
+    #[command(subcommand, after_help = artifact::EXAMPLES)]
     Artifact(artifact::Command),
     /// See the environments that tasks can run in
-    #[command(subcommand)]
+    #[command(subcommand, after_help = environment::EXAMPLES)]
     Environment(environment::Command),
     /// See the system images in the cache, check them, remove some
-    #[command(subcommand)]
+    #[command(subcommand, after_help = image::EXAMPLES)]
     Image(image::Command),
     /// Try out what this machine can do, and tell how to get what is missing
     #[command(
@@ -121,7 +121,7 @@ enum Command {
     )]
     Doctor,
     /// See the work requests that were run here
-    #[command(subcommand)]
+    #[command(subcommand, after_help = work_request::EXAMPLES)]
     WorkRequest(work_request::Command),
     /// Work for a Debusine server, in the place of debusine-worker
     Worker(worker::Arguments),

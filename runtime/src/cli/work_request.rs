@@ -6,6 +6,12 @@ use super::{Outcome, Status, table};
 use serde_json::{Value, json};
 use task_runtime::artifacts::local::WorkRequest;
 
+/// Examples of the group.
+pub const EXAMPLES: &str = "\
+Examples:
+  task-runtime work-request list
+  task-runtime work-request show 3 --json";
+
 /// Subcommands of `work-request`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

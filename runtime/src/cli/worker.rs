@@ -77,6 +77,9 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Tell what the worker is doing
+    #[command(
+        after_help = "Example:\n  task-runtime worker status --json\n\nExit status: 1 if there is no worker."
+    )]
     Status,
 }
 

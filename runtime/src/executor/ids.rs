@@ -5,7 +5,7 @@ use super::system::{self, Fork};
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Gid, Group, Pid, Uid, User, getegid, geteuid, pipe2, setgroups};
+use nix::unistd::{Gid, Pid, Uid, User, getegid, geteuid, pipe2, setgroups};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -18,6 +18,9 @@ pub(super) const IDS: u32 = 1 << 16;
 /// Where root's sandboxes have their ids if `/etc/subuid` does not say: high up, where neither users nor sub-ids of users are found, and never
 /// the host's own ids: a sandbox whose root is the host's root may write to the kernel's settings.
 const ROOT_BASE: u32 = 0x6000_0000;
+
+/// Where useradd begins to hand out subordinate ids (`SUB_UID_MIN` of login.defs(5)).
+const FIRST_SUBORDINATE: u64 = 100_000;
 
 /// Which ids of the host are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,27 +45,36 @@ pub(super) enum Known {
 impl IdMap {
     /// The ids that this process may use.
     pub(super) fn of_this_process() -> Result<Self, ExecutorError> {
+        match Self::listed() {
+            Err(_) if geteuid().is_root() => {
+                let own = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+                Self::of_root(&own, (0, getegid().as_raw()))
+            }
+            found => found,
+        }
+    }
+
+    /// The ids that `/etc/subuid` and `/etc/subgid` give to the user of this process: what other programs go by, root's too.
+    pub(super) fn listed() -> Result<Self, ExecutorError> {
         let (uid, gid) = (geteuid(), getegid());
-        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let [subuid, subgid] =
+            ["/etc/subuid", "/etc/subgid"].map(|path| fs::read_to_string(path).unwrap_or_default());
         let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
-        let group_name = Group::from_gid(gid).ok().flatten().map(|group| group.name);
-        let users = subordinate(&read("/etc/subuid"), name.as_deref(), uid.as_raw());
+        let users = subordinate(&subuid, name.as_deref(), uid.as_raw());
         // The ranges of groups are listed by user as well.
-        let groups = subordinate(&read("/etc/subgid"), name.as_deref(), uid.as_raw());
-        let caller = (uid.as_raw(), gid.as_raw());
+        let groups = subordinate(&subgid, name.as_deref(), uid.as_raw());
         if let (Some(users), Some(groups)) = (users, groups) {
+            let caller = (uid.as_raw(), gid.as_raw());
             return Ok(Self {
                 users,
                 groups,
                 caller,
             });
         }
-        if uid.is_root() {
-            return Self::of_root(&read("/proc/self/uid_map"), caller);
-        }
-        let name = name.or(group_name).unwrap_or_else(|| uid.to_string());
+        let remedy = remedy(name.as_deref(), uid, first_free(&[&subuid, &subgid]));
+        let name = name.unwrap_or_else(|| format!("uid {uid}"));
         Err(ExecutorError::Unsupported(format!(
-            "sandboxes need sub-ids: {name} has no range of {IDS} in /etc/subuid and /etc/subgid; add one with usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"
+            "no subordinate ids: {name} has no range of {IDS} in /etc/subuid and /etc/subgid; {remedy}"
         )))
     }
 
@@ -112,8 +124,15 @@ impl IdMap {
                     .map(|[inside, outside, count]| format!("{inside} {outside} {count}\n"))
                     .collect()
             };
-            fs::write(format!("/proc/{process}/uid_map"), text(&users))?;
-            return fs::write(format!("/proc/{process}/gid_map"), text(&groups));
+            let write = |file: &str, lines: &[[u32; 3]]| {
+                fs::write(format!("/proc/{process}/{file}"), text(lines)).map_err(|error| {
+                    io::Error::other(format!(
+                        "cannot write its {file}: {error}; give root a range in /etc/subuid and /etc/subgid that lies within /proc/self/{file}"
+                    ))
+                })
+            };
+            write("uid_map", &users)?;
+            return write("gid_map", &groups);
         }
         let for_users = start("newuidmap", process, &users)?;
         let for_groups = start("newgidmap", process, &groups)?;
@@ -123,7 +142,7 @@ impl IdMap {
 }
 
 /// Forks into a new user namespace and further ones (`flags`) and, if given, a cgroup. The child is still the caller, and nobody inside, until it calls
-/// [`become_root`]. Single-threaded callers only.
+/// [`become_root`]. Single-threaded callers only. An error says what to do about it.
 pub(super) fn enter(
     map: &IdMap,
     known: Known,
@@ -131,7 +150,7 @@ pub(super) fn enter(
     cgroup: Option<BorrowedFd<'_>>,
 ) -> io::Result<Fork> {
     let (go, say_go) = pipe2(OFlag::O_CLOEXEC)?;
-    match system::fork_into(libc::CLONE_NEWUSER | flags, cgroup)? {
+    match system::fork_into(libc::CLONE_NEWUSER | flags, cgroup).map_err(not_made)? {
         Fork::Parent(child) => {
             drop(go);
             if let Err(error) = map.write(child, known) {
@@ -150,6 +169,23 @@ pub(super) fn enter(
             Ok(Fork::Child)
         }
     }
+}
+
+/// Why the kernel makes no user namespace, as user_namespaces(7) and clone(2) explain its errors.
+fn not_made(error: nix::Error) -> io::Error {
+    let remedy = match error {
+        nix::Error::ENOSPC => {
+            "raise user.max_user_namespaces with sysctl, here and in whatever surrounds this container"
+        }
+        nix::Error::EPERM | nix::Error::EACCES => {
+            "allow them: with sysctl kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0, in a container by its seccomp profile"
+        }
+        nix::Error::EAGAIN | nix::Error::ENOMEM => {
+            "raise the limits of processes and of memory (ulimit -u, TasksMax=)"
+        }
+        _ => "use a kernel with CONFIG_USER_NS",
+    };
+    io::Error::other(format!("{}; {remedy}", io::Error::from(error)))
 }
 
 /// Becomes the root of a user namespace that has been entered, to die with its parent.
@@ -201,6 +237,31 @@ fn subordinate(text: &str, name: Option<&str>, uid: u32) -> Option<u32> {
     })
 }
 
+/// The first id above every range that one of the texts hands out, from where useradd begins: a new range there overlaps nobody's.
+fn first_free(texts: &[&str]) -> u64 {
+    let ends = texts
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(|line| {
+            let mut fields = line.split(':').skip(1);
+            let start: u64 = fields.next()?.trim().parse().ok()?;
+            let count: u64 = fields.next()?.trim().parse().ok()?;
+            Some(start + count)
+        });
+    ends.fold(FIRST_SUBORDINATE, u64::max)
+}
+
+/// How the user gets a range. usermod knows people with a name only.
+fn remedy(name: Option<&str>, uid: Uid, start: u64) -> String {
+    match name {
+        Some(name) => {
+            let range = format!("{start}-{}", start + u64::from(IDS) - 1);
+            format!("as root: usermod --add-subuids {range} --add-subgids {range} {name}")
+        }
+        None => format!("as root, add the line {uid}:{start}:{IDS} to both files"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +274,18 @@ mod tests {
         assert_eq!(subordinate(text, Some("x"), 1001), Some(200_000));
         assert_eq!(subordinate(text, Some("none"), 7), None);
         assert_eq!(subordinate("garbage\nworker:x:y", Some("worker"), 7), None);
+    }
+
+    #[test]
+    fn a_range_that_is_proposed_overlaps_nobodys() {
+        assert_eq!(first_free(&["", "garbage"]), 100_000);
+        let (users, groups) = ("root:100000:65536\na:165536:65536\n", "b:300000:10\n");
+        assert_eq!(first_free(&[users]), 231_072);
+        assert_eq!(first_free(&[users, groups]), 300_010);
+        let words = remedy(Some("worker"), Uid::from_raw(1000), 231_072);
+        assert!(words.contains("--add-subuids 231072-296607 --add-subgids 231072-296607 worker"));
+        let words = remedy(None, Uid::from_raw(1000), 231_072);
+        assert!(words.contains("1000:231072:65536"), "{words}");
     }
 
     #[test]

@@ -46,4 +46,4 @@ pub use instance::Instance;
 pub use limits::Limits;
 pub use probe::{Capabilities, Guarantee, Tool, probe};
 pub use sandbox::{Sandbox, SandboxOptions, SandboxScratch, sweep};
-pub use work::remove_directory;
+pub use work::{NamespaceFor, remove_directory, try_user_namespace};

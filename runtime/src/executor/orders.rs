@@ -57,6 +57,8 @@ pub(super) enum Scratch {
 /// Work on files.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Work {
+    /// Nothing: that the user namespace can be made is all that is asked.
+    Nothing,
     /// Unpack an archive (second descriptor) into a new directory of this name beneath a directory (first).
     Unpack {
         name: OsString,

@@ -48,6 +48,24 @@ pub(super) async fn request(
     }
 }
 
+/// Whose ids a user namespace is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamespaceFor {
+    /// Sandboxes: root needs no entry in `/etc/subuid` for them.
+    Sandboxes,
+    /// Programs of the host, such as sbuild, that make one themselves: they go by `/etc/subuid` and `/etc/subgid` whoever runs them.
+    Programs,
+}
+
+/// Makes a user namespace, to see whether that is possible. If not, the words say why and what to do; nothing is left either way.
+pub async fn try_user_namespace(purpose: NamespaceFor) -> Result<(), ExecutorError> {
+    let ids = match purpose {
+        NamespaceFor::Sandboxes => IdMap::of_this_process()?,
+        NamespaceFor::Programs => IdMap::listed()?,
+    };
+    request(Some(ids), Work::Nothing, &[], &Abort::new()).await
+}
+
 /// Removes a directory with everything in it, also what users of sub-ids own.
 pub async fn remove_directory(path: &Path) -> Result<(), ExecutorError> {
     let Err(error) = fs::remove_dir_all(path) else {
@@ -93,7 +111,9 @@ pub(super) fn attend(
             };
             let result = entered
                 .map_err(|error| {
-                    Failure::Unsupported(format!("cannot become root in a user namespace: {error}"))
+                    Failure::Unsupported(format!(
+                        "cannot become root in a user namespace: {error}; compare /etc/subuid and /etc/subgid with what this kernel, or the container, allows"
+                    ))
                 })
                 .and_then(|()| perform(work, descriptors));
             message::send(control.as_fd(), &Report::Done { id: 0, result }, &[])?;
@@ -180,6 +200,7 @@ fn perform(work: &Work, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
             .ok_or_else(|| Failure::System("a descriptor is missing; this is a bug".into()))
     };
     match work {
+        Work::Nothing => Ok(()),
         Work::Unpack { name, size } => unpack_image(&next()?, name, next()?, *size),
         Work::Remove { name } => {
             within(&next()?)?;

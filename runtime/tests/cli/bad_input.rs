@@ -1,7 +1,10 @@
 //! Bad input: one clear error each, exit status 2, the store as it was, nothing left behind.
 
-use crate::machine::Machine;
+use crate::machine::{Answer, Machine};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 
 /// The preamble of a component; sections may follow. An import or export of an empty instance is a handful of bytes.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -66,6 +69,198 @@ fn malformed_documents_are_told_with_line_and_column() {
         "document",
         &["list.json[0]", "object"],
     );
+}
+
+#[test]
+fn a_document_without_end_is_not_read_until_memory_is_full() {
+    let Some(machine) = Machine::with_task("noop") else {
+        return;
+    };
+    let words: &[&str] = &["/dev/zero: longer than 16 MiB"];
+    machine.refuses(&["run", "noop", "-d", "/dev/zero"], "document", words);
+    let worker = ["can-run-on", "noop", "-w", "/dev/zero"];
+    machine.refuses(&worker, "document", words);
+    let mut command = machine.command(&["run", "noop", "-d", "-", "--json"]);
+    command.stdin(fs::File::open("/dev/zero").unwrap());
+    let answer = Answer::of(command);
+    assert_eq!(answer.status, Some(2), "{answer:?}");
+    assert!(
+        answer.stderr.contains("standard input: longer than 16 MiB"),
+        "{answer:?}"
+    );
+}
+
+/// Data of mmdebstrap, for which nothing has to be looked up. Nobody listens at the mirror.
+const BOOTSTRAP: &str = r#"{"bootstrap_options": {"architecture": "amd64", "variant": "essential"}, "bootstrap_repositories": [{"mirror": "http://127.0.0.1:9/debian", "suite": "trixie", "components": ["main"]}]}"#;
+
+/// Runs the program within another, e.g. `setpriv … task-runtime run …`.
+fn within(machine: &Machine, outer: &[&str], arguments: &[&str]) -> Answer {
+    let inner = machine.command(arguments);
+    let mut command = Command::new(outer[0]);
+    command
+        .args(&outer[1..])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(machine.path(""));
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    Answer::of(command)
+}
+
+/// One clear error that is no failure of the task; nothing was recorded, nothing is left.
+fn told_before_it_ran(machine: &Machine, answer: &Answer, words: &[&str]) {
+    assert_eq!(answer.status, Some(2), "{answer:?}");
+    assert_eq!(answer.stdout, "", "{answer:?}");
+    let told: serde_json::Value = serde_json::from_str(answer.stderr.trim_end()).unwrap();
+    assert_eq!(told["error"]["kind"], "unsupported", "{told}");
+    let message = told["error"]["message"].as_str().unwrap();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message}");
+    }
+    assert_eq!(
+        machine.json(&["work-request", "list"]),
+        serde_json::json!([]),
+        "something was recorded"
+    );
+    assert_eq!(machine.left(), Vec::<String>::new());
+}
+
+/// Lets everybody use a machine; none, and a word about it, where that cannot be.
+fn open_to_all(machine: &Machine) -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can become a user without subordinate ids");
+        return None;
+    }
+    let all = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(machine.path(""), all.clone()).unwrap();
+    fs::set_permissions(machine.path("runs"), all).unwrap();
+    // The target directory may be closed to others.
+    let program = machine.path("task-runtime");
+    fs::copy(env!("CARGO_BIN_EXE_task-runtime"), &program).unwrap();
+    Some(program.display().to_string())
+}
+
+#[test]
+fn a_user_without_subordinate_ids_is_told_before_anything_runs() {
+    let Some(machine) = Machine::with_task("mmdebstrap") else {
+        return;
+    };
+    let Some(program) = open_to_all(&machine) else {
+        return;
+    };
+    // Nobody has this number, neither a user nor a range.
+    const NOBODY: &str = "54321";
+    let listed = |path: &str| {
+        fs::read_to_string(path)
+            .unwrap_or_default()
+            .contains(NOBODY)
+    };
+    assert!(!listed("/etc/subuid") && !listed("/etc/passwd"));
+    let tasks = machine.path("tasks");
+    fs::create_dir(&tasks).unwrap();
+    let built = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tasks/target/wasm32-unknown-unknown/release/mmdebstrap.wasm");
+    fs::copy(built, tasks.join("mmdebstrap.wasm")).unwrap();
+    let directory = machine.path("").display().to_string();
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            "--reuid",
+            NOBODY,
+            "--regid",
+            NOBODY,
+            "--clear-groups",
+            &program,
+        ])
+        .args(["run", "mmdebstrap", "--json", "-d", BOOTSTRAP])
+        .current_dir(machine.path(""))
+        .env("TASK_RUNTIME_TASKS", tasks)
+        .env("TASK_RUNTIME_STORE", machine.path("store"))
+        .env("TASK_RUNTIME_CACHE", machine.path("cache"))
+        .env("TMPDIR", machine.path("runs"))
+        .env("HOME", directory);
+    let answer = Answer::of(command);
+    let words = [
+        "task mmdebstrap",
+        "no subordinate ids",
+        "/etc/subuid",
+        "uid 54321",
+        "add",
+    ];
+    told_before_it_ran(&machine, &answer, &words);
+}
+
+#[test]
+fn a_kernel_without_user_namespaces_is_told_before_anything_runs() {
+    let Some(machine) = Machine::with_task("mmdebstrap") else {
+        return;
+    };
+    // A user namespace whose own limit is none.
+    let none = "echo 0 > /proc/sys/user/max_user_namespaces && \"$@\"";
+    let outer = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "sh",
+        "-c",
+        none,
+        "sh",
+    ];
+    let tried = Command::new(outer[0])
+        .args(&outer[1..])
+        .arg("true")
+        .output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        eprintln!("skipped: no user namespace can be made without the power to make more");
+        return;
+    }
+    let listed = fs::read_to_string("/etc/subuid").unwrap_or_default();
+    if !listed.contains("root:") {
+        eprintln!("skipped: root has no subordinate ids here, which is told first");
+        return;
+    }
+    let run = ["run", "mmdebstrap", "--json", "-d", BOOTSTRAP];
+    let answer = within(&machine, &outer, &run);
+    let words = [
+        "task mmdebstrap",
+        "user namespace",
+        "max_user_namespaces",
+        "raise",
+    ];
+    told_before_it_ran(&machine, &answer, &words);
+}
+
+#[test]
+fn a_mirror_that_cannot_be_reached_is_named_beside_the_log() {
+    let Some(machine) = Machine::with_task("mmdebstrap") else {
+        return;
+    };
+    let run = ["run", "mmdebstrap", "-d", BOOTSTRAP];
+    let answer = machine.ask(&[&run[..], &["--json"]].concat());
+    if answer.status == Some(2) && answer.stderr.contains("user namespace") {
+        eprintln!("skipped: {}", answer.stderr.trim_end());
+        return;
+    }
+    if !Path::new("/usr/bin/mmdebstrap").exists() {
+        eprintln!("skipped: mmdebstrap is not installed");
+        return;
+    }
+    assert_eq!(answer.status, Some(1), "{answer:?}");
+    let document = answer.json();
+    let cause = document["cause"].as_str().unwrap_or_default();
+    let mirror = "the mirror http://127.0.0.1:9/debian cannot be reached: ";
+    assert!(cause.starts_with(mirror), "{document}");
+    assert!(
+        cause.ends_with("; check its address and the network"),
+        "{document}"
+    );
+    assert!(document["log"]["end"].is_string(), "{document}");
+    let told = machine.ask(&run);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    assert_eq!(told.stdout.matches(mirror).count(), 1, "{told:?}");
+    assert!(told.stderr.contains("The end of "), "{told:?}");
+    assert_eq!(machine.left(), Vec::<String>::new());
 }
 
 #[test]

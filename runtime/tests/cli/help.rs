@@ -2,48 +2,38 @@
 
 use crate::machine::Machine;
 
-const SUBCOMMANDS: [&str; 27] = [
-    "list",
-    "describe",
-    "schema",
-    "configure",
-    "label",
-    "dynamic-data",
-    "can-run-on",
-    "match",
-    "metadata",
-    "run",
-    "artifact import",
-    "artifact list",
-    "artifact show",
-    "artifact export",
-    "artifact relations",
-    "artifact verify",
-    "environment list",
-    "work-request list",
-    "work-request show",
-    "image list",
-    "image prune",
-    "image verify",
-    "doctor",
-    "inspect",
-    "compile",
-    "completion",
-    "",
-];
+/// What the help of a command or group lists under `Commands:`, `help` aside. This is clap's own list: a new subcommand is in it.
+fn subcommands(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = lines
+        .take_while(|line| !line.is_empty())
+        // Deeper lines go on with the words about the one before.
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").collect()
+}
 
 #[test]
-fn every_subcommand_has_an_example() {
+fn every_command_and_every_group_has_an_example() {
     let machine = Machine::new();
-    for subcommand in SUBCOMMANDS {
-        let words: Vec<&str> = subcommand.split_whitespace().chain(["--help"]).collect();
-        let answer = machine.ask(&words);
-        assert_eq!(answer.status, Some(0), "{subcommand}");
+    let mut seen = 0;
+    let mut open = vec![Vec::<String>::new()];
+    while let Some(command) = open.pop() {
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let answer = machine.ask(&[&words[..], &["--help"]].concat());
+        assert_eq!(answer.status, Some(0), "{command:?}");
+        let examples = answer.stdout.split("Example").nth(1);
+        let example = format!("task-runtime {}", words.join(" "));
         assert!(
-            answer.stdout.contains("Example"),
-            "{subcommand} has no example"
+            examples.is_some_and(|text| text.contains(example.trim_end())),
+            "{command:?} has no example of itself"
         );
+        for name in subcommands(&answer.stdout) {
+            open.push([&command[..], &[name.to_owned()]].concat());
+        }
+        seen += 1;
     }
+    assert!(seen > 30, "only {seen} commands were found");
 }
 
 #[test]
@@ -65,5 +55,8 @@ fn shells_get_scripts_for_completion() {
     for shell in ["bash", "zsh", "fish"] {
         let script = machine.ask(&["completion", shell]).stdout;
         assert!(script.contains("can-run-on"), "{shell}");
+        let document = machine.json(&["completion", shell]);
+        assert_eq!(document["shell"], shell);
+        assert_eq!(document["script"], script);
     }
 }

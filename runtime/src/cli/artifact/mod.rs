@@ -19,6 +19,14 @@ use serde_json::{Value, json};
 use task_runtime::artifacts::local::{LocalStore, StoredArtifact};
 use task_runtime::artifacts::{ArtifactId, TaskDatabase};
 
+/// Examples of the group.
+pub const EXAMPLES: &str = "\
+Examples:
+  task-runtime artifact import hello_2.10-3.dsc --name hello
+  task-runtime artifact list
+  task-runtime artifact show hello
+  task-runtime artifact export 7 out/";
+
 /// Subcommands of `artifact`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

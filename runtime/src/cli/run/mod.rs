@@ -1,6 +1,7 @@
 //! `run`: runs a task on this machine, with the artifact store in place of a server.
 
 mod environments;
+mod mirror;
 mod report;
 mod signals;
 
@@ -16,11 +17,13 @@ use serde_json::{Value, json};
 pub use signals::Signals;
 use std::sync::Arc;
 use task_runtime::artifacts::local::{LocalStore, NewWorkRequest, WorkRequestResult};
-use task_runtime::component::LoadedComponent;
+use task_runtime::component::{LoadedComponent, Manifest};
 use task_runtime::executor::{Abort, HostCommands};
 use task_runtime::host::capabilities::Policy;
 use task_runtime::host::{TaskComponent, WebDownloads};
-use task_runtime::lifecycle::{RunError, RunOptions, RunRequest, RunResult, Runner, Verdict};
+use task_runtime::lifecycle::{
+    RunError, RunOptions, RunRequest, RunResult, Runner, Verdict, check_machine,
+};
 use task_runtime::worker::Statistics;
 
 /// Arguments of `run`.
@@ -66,6 +69,10 @@ pub async fn run(arguments: Arguments, places: &Places, output: &Output) -> Outc
             tasks.dynamic_data(&loaded, &data, database).await?
         }
     };
+    let manifest = Manifest::of(&loaded.path)?;
+    check_machine(manifest.needs.as_ref(), &data)
+        .await
+        .map_err(|error| CliError::new("unsupported", format!("task {}: {error}", loaded.name)))?;
     let work_request = WorkRequest::begin(
         &store,
         NewWorkRequest {

@@ -4,6 +4,7 @@ use super::super::artifact::label;
 use super::super::error::CliError;
 use super::super::output::Output;
 use super::super::table;
+use super::mirror;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -17,6 +18,9 @@ const LINES_SHOWN: usize = 20;
 
 /// How much of the end of a log is read for them, in bytes.
 const END_READ: u64 = 64 << 10;
+
+/// The log of a task's command.
+const COMMAND_LOG: &str = "cmd-output.log";
 
 /// A run that has ended.
 pub struct Ended {
@@ -35,6 +39,8 @@ struct LogEnd {
     artifact: ArtifactId,
     name: String,
     lines: String,
+    /// The mirror that could not be reached, if that is what it tells.
+    mirror: Option<String>,
 }
 
 /// Prints a run.
@@ -49,7 +55,7 @@ pub async fn report(ended: &Ended, store: &LocalStore, output: &Output) -> Resul
         _ => None,
     };
     output.answer(&document(ended, &artifacts, log.as_ref()), || {
-        text(ended, &artifacts, output)
+        text(ended, &artifacts, log.as_ref(), output)
     })?;
     if let Some(log) = log {
         output.say(&format!(
@@ -77,6 +83,7 @@ fn document(ended: &Ended, artifacts: &[StoredArtifact], log: Option<&LogEnd>) -
         "stopped": ended.result.as_ref().map(|result| &result.stopped),
         "debug_logs": ended.result.as_ref().map(|result| result.debug_logs),
         "artifacts": artifacts.collect::<Vec<_>>(),
+        "cause": log.and_then(|log| log.mirror.as_ref()),
         "log": log.map(|log| json!({"artifact": log.artifact, "file": log.name, "end": log.lines})),
     })
 }
@@ -86,7 +93,12 @@ fn verdict(ended: &Ended) -> Verdict {
     result.map_or(Verdict::Aborted, |result| result.verdict)
 }
 
-fn text(ended: &Ended, artifacts: &[StoredArtifact], output: &Output) -> String {
+fn text(
+    ended: &Ended,
+    artifacts: &[StoredArtifact],
+    log: Option<&LogEnd>,
+    output: &Output,
+) -> String {
     let verdict = match verdict(ended) {
         Verdict::Success => output.green("success"),
         Verdict::Failure => output.red("failure"),
@@ -107,6 +119,9 @@ fn text(ended: &Ended, artifacts: &[StoredArtifact], output: &Output) -> String 
             _ => "the task says that this does not fit",
         });
         text.push_str(&format!("  {}: {reason}\n", stopped.stage));
+    }
+    if let Some(mirror) = log.and_then(|log| log.mirror.as_ref()) {
+        text.push_str(&format!("  {mirror}\n"));
     }
     let rows: Vec<_> = artifacts.iter().map(row).collect();
     text.push_str(&table::table(&rows));
@@ -138,30 +153,44 @@ async fn telling_log(result: &RunResult, store: &LocalStore) -> Result<Option<Lo
         Some(Stage::UploadArtifacts | Stage::CleanUp) => &["post_execution.log"],
         Some(Stage::PrepareToRun | Stage::Run) | None => &["execution.log"],
     };
-    let others = ["cmd-output.log", "install.log", "stages.log"];
+    let others = [COMMAND_LOG, "install.log", "stages.log"];
     let Some(name) = of_the_stage.iter().copied().chain(others).find(has) else {
         return Ok(None);
     };
-    let file = store.open_file(logs.id, name).await?;
-    let lines = last_lines(file).map_err(|error| {
+    let end = read_end(store, logs.id, name).await?;
+    let mut mirror = mirror::unreachable(&end);
+    // Another stage's log may be chosen, or the task's own words; apt's are in that of the command.
+    if mirror.is_none() && has(&COMMAND_LOG) {
+        mirror = mirror::unreachable(&read_end(store, logs.id, COMMAND_LOG).await?);
+    }
+    Ok(Some(LogEnd {
+        artifact: logs.id,
+        name: name.to_owned(),
+        lines: last_lines(&end),
+        mirror,
+    }))
+}
+
+/// The end of a log, as text.
+async fn read_end(store: &LocalStore, logs: ArtifactId, name: &str) -> Result<String, CliError> {
+    let file = store.open_file(logs, name).await?;
+    end_of(file).map_err(|error| {
         CliError::new(
             "file",
             format!("{name}: cannot be read: {error}; verify the store"),
         )
-    })?;
-    Ok(Some(LogEnd {
-        artifact: logs.id,
-        name: name.to_owned(),
-        lines,
-    }))
+    })
 }
 
-fn last_lines(mut file: File) -> io::Result<String> {
+fn end_of(mut file: File) -> io::Result<String> {
     let size = file.metadata()?.len();
     file.seek(SeekFrom::Start(size.saturating_sub(END_READ)))?;
     let mut end = Vec::new();
     file.take(END_READ).read_to_end(&mut end)?;
-    let text = String::from_utf8_lossy(&end);
+    Ok(String::from_utf8_lossy(&end).into_owned())
+}
+
+fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
-    Ok(lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n"))
+    lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
 }

@@ -52,9 +52,7 @@ pub(in crate::executor) fn keep(
             Ok(())
         }
         Err(error) => {
-            let words = format!(
-                "cannot make the namespaces of a sandbox: {error}; does this kernel allow user namespaces (user.max_user_namespaces)?"
-            );
+            let words = format!("cannot make the namespaces of a sandbox: {error}");
             let result = Err(Failure::Unsupported(words));
             message::send(control.as_fd(), &Report::Done { id: 0, result }, &[])
         }
