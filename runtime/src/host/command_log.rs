@@ -1,6 +1,7 @@
 //! The formats in which a command appears in the task's logs (`cmd-output.log`, `install.log`), as Debusine's readers know them.
 
 use super::files::DirectoryHandle;
+use super::long_work::Wanted;
 use super::{Fault, TaskLogs};
 use crate::executor::Exit;
 use std::io::{self, Read, Write};
@@ -45,7 +46,7 @@ impl CommandLog<'_> {
     }
 
     /// What stands after it: how it ended, the working directory, what was captured.
-    pub fn end(&self, exit: Exit, files: &DirectoryHandle) -> Result<(), Fault> {
+    pub fn end(&self, exit: Exit, files: &DirectoryHandle, wanted: &Wanted) -> Result<(), Fault> {
         let mut log = self
             .logs
             .writer(COMMAND_LOG)
@@ -66,7 +67,7 @@ impl CommandLog<'_> {
         log.write_all(text.as_bytes())
             .map_err(|error| Fault::io(COMMAND_LOG, &error))?;
         if let Some(name) = self.capture {
-            copy_text(&mut files.open_file(name)?, &mut log)
+            copy_text(&mut wanted.reader(files.open_file(name)?), &mut log)
                 .and_then(|()| log.write_all(b"\n"))
                 .and_then(|()| log.write_all(SEPARATOR.as_bytes()))
                 .map_err(|error| Fault::io(format!("{name}: captured output"), &error))?;

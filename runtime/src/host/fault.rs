@@ -2,6 +2,7 @@
 
 use super::bindings::debusine::task::task_database::LookupError;
 pub use super::bindings::debusine::task::types::Failure;
+use super::long_work::GivenUp;
 use crate::artifacts::StoreError;
 use crate::executor::ExecutorError;
 use std::fmt;
@@ -26,7 +27,9 @@ impl Fault {
 
     /// A failure of the file system at a named file.
     pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        let given_up = error.get_ref().is_some_and(|inner| inner.is::<GivenUp>());
         let kind = match error.kind() {
+            _ if given_up => "aborted",
             std::io::ErrorKind::NotFound => "not-found",
             std::io::ErrorKind::StorageFull => "disk-full",
             _ => "file",

@@ -3,6 +3,7 @@
 use super::bindings::debusine::task::files::{
     self, DigestAlgorithm, Entry, EntryType, HostDirectory, HostFile,
 };
+use super::long_work::{self, Wanted};
 use super::{Fault, HostState};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirEntry, FileType, Metadata, OpenOptions, OpenOptionsExt, Permissions};
@@ -187,8 +188,13 @@ impl DirectoryHandle {
         }
     }
 
-    fn digest(&self, name: &str, algorithm: DigestAlgorithm) -> Result<String, Fault> {
-        let mut file = self.open_file(name)?;
+    fn digest(
+        &self,
+        name: &str,
+        algorithm: DigestAlgorithm,
+        wanted: &Wanted,
+    ) -> Result<String, Fault> {
+        let mut file = wanted.reader(self.open_file(name)?);
         let mut hasher: Box<dyn DynDigest> = match algorithm {
             DigestAlgorithm::Md5 => Box::new(Md5::default()),
             DigestAlgorithm::Sha1 => Box::new(Sha1::default()),
@@ -205,21 +211,21 @@ impl DirectoryHandle {
         }
     }
 
-    fn pack(&self, source: &str, target: &str) -> Result<(), Fault> {
+    fn pack(&self, source: &str, target: &str, wanted: &Wanted) -> Result<(), Fault> {
         let tree = self.subdirectory(source)?;
         let archive = self.create_file(target, 0o644)?;
-        super::archive::pack(&tree.directory, archive)
+        super::archive::pack(&tree.directory, archive, wanted)
             .map_err(|error| Fault::io(format!("packing {}", self.shown(source)), &error))
     }
 
-    fn unpack(&self, source: &str, target: &str) -> Result<(), Fault> {
+    fn unpack(&self, source: &str, target: &str, wanted: &Wanted) -> Result<(), Fault> {
         let archive = self.open_file(source)?;
         let target = checked(target)?;
         self.directory
             .create_dir(target)
             .map_err(|error| Fault::io(self.shown(target), &error))?;
         let tree = self.subdirectory(target)?;
-        super::archive::unpack(archive, &tree.directory)
+        super::archive::unpack(archive, &tree.directory, wanted)
             .map_err(|error| Fault::io(format!("unpacking {}", self.shown(source)), &error))
     }
 }
@@ -330,15 +336,6 @@ fn page(mut entries: Vec<Entry>, after: Option<String>) -> Vec<Entry> {
     entries
 }
 
-/// Long work on files happens off the asynchronous threads.
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Fault::Trap(error.into()))?
-}
-
 impl HostState {
     /// The directory behind a handle of the component.
     pub(super) fn directory(
@@ -370,7 +367,7 @@ impl HostDirectory for HostState {
         after: Option<String>,
     ) -> Result<Vec<Entry>, Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || Ok(page(directory.list()?, after))).await
+        long_work::to_its_end(move |_| Ok(page(directory.list()?, after))).await
     }
 
     async fn entries_recursive(
@@ -379,7 +376,7 @@ impl HostDirectory for HostState {
         after: Option<String>,
     ) -> Result<Vec<Entry>, Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || Ok(page(directory.walk()?, after))).await
+        long_work::to_its_end(move |_| Ok(page(directory.walk()?, after))).await
     }
 
     async fn stat(
@@ -452,7 +449,7 @@ impl HostDirectory for HostState {
         target: String,
     ) -> Result<(), Fault> {
         let (into, from) = (self.directory(&handle)?, self.directory(&from)?);
-        off_thread(move || {
+        long_work::until_abort(self.abort()?, move |wanted| {
             let mut source_file = from.open_file(&source)?;
             let mode = source_file
                 .metadata()
@@ -460,9 +457,9 @@ impl HostDirectory for HostState {
                 .permissions();
             let mut target_file =
                 into.create_file(&target, std::os::unix::fs::PermissionsExt::mode(&mode))?;
-            io::copy(&mut source_file, &mut target_file)
-                .map_err(|error| Fault::io(into.shown(&target), &error))?;
-            Ok(())
+            wanted
+                .copy(&mut source_file, &mut target_file)
+                .map_err(|error| Fault::io(into.shown(&target), &error))
         })
         .await
     }
@@ -482,7 +479,7 @@ impl HostDirectory for HostState {
         name: String,
     ) -> Result<(), Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || directory.remove(&name)).await
+        long_work::to_its_end(move |_| directory.remove(&name)).await
     }
 
     async fn temporary_name(
@@ -510,7 +507,10 @@ impl HostDirectory for HostState {
         algorithm: DigestAlgorithm,
     ) -> Result<String, Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || directory.digest(&name, algorithm)).await
+        long_work::until_abort(self.abort()?, move |wanted| {
+            directory.digest(&name, algorithm, wanted)
+        })
+        .await
     }
 
     async fn pack(
@@ -520,7 +520,10 @@ impl HostDirectory for HostState {
         target: String,
     ) -> Result<(), Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || directory.pack(&source, &target)).await
+        long_work::until_abort(self.abort()?, move |wanted| {
+            directory.pack(&source, &target, wanted)
+        })
+        .await
     }
 
     async fn unpack(
@@ -530,7 +533,10 @@ impl HostDirectory for HostState {
         target: String,
     ) -> Result<(), Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || directory.unpack(&source, &target)).await
+        long_work::until_abort(self.abort()?, move |wanted| {
+            directory.unpack(&source, &target, wanted)
+        })
+        .await
     }
 
     async fn drop(&mut self, handle: Resource<DirectoryHandle>) -> wasmtime::Result<()> {
