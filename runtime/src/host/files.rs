@@ -3,16 +3,18 @@
 use super::bindings::debusine::task::files::{
     self, DigestAlgorithm, Entry, EntryType, HostDirectory, HostFile,
 };
+use super::listing::{BOUNDS, Bounds, Found, Listing};
 use super::long_work::{self, Wanted};
 use super::{Fault, HostState};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirEntry, FileType, Metadata, OpenOptions, OpenOptionsExt, Permissions};
+use cap_std::fs::{Dir, FileType, Metadata, OpenOptions, OpenOptionsExt, Permissions};
 use cap_std::fs::{DirBuilder, DirBuilderExt, PermissionsExt};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::digest::DynDigest;
 use sha2::{Sha256, Sha512};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,9 +106,22 @@ impl DirectoryHandle {
         self.location.join(name).display().to_string()
     }
 
-    /// Names (relative paths) of everything beneath it, parents first, ordered by the parts of their paths; symbolic links are not followed.
-    pub fn names_recursive(&self) -> Result<Vec<String>, Fault> {
-        Ok(self.walk()?.into_iter().map(|entry| entry.name).collect())
+    /// Calls a function with the names (relative paths) of everything beneath it, parents first, ordered by the parts of their paths;
+    /// symbolic links are not followed.
+    pub(super) fn each_name(
+        &self,
+        bounds: Bounds,
+        wanted: &Wanted,
+        mut visitor: impl FnMut(String) -> io::Result<ControlFlow<()>>,
+    ) -> io::Result<()> {
+        let listing = Listing {
+            bounds,
+            most: usize::MAX,
+            recursive: true,
+            wanted,
+            visitor: |_: &Dir, path: String, _: &Found| visitor(path),
+        };
+        listing.run(&self.directory, None)
     }
 
     /// Removes a file beneath it.
@@ -142,19 +157,30 @@ impl DirectoryHandle {
         })
     }
 
-    fn list(&self) -> Result<Vec<Entry>, Fault> {
-        let failed = |error| Fault::io(self.location.display(), &error);
+    /// One page of a listing: what follows `after`.
+    fn page(
+        &self,
+        recursive: bool,
+        after: Option<&str>,
+        wanted: &Wanted,
+    ) -> Result<Vec<Entry>, Fault> {
         let mut found = Vec::new();
-        for listed in self.directory.entries().map_err(failed)? {
-            found.push(entry(&self.directory, &listed.map_err(failed)?, "").map_err(failed)?);
-        }
-        found.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(found)
-    }
-
-    fn walk(&self) -> Result<Vec<Entry>, Fault> {
-        let mut found = Vec::new();
-        walk(&self.directory, "", &mut found)
+        let listing = Listing {
+            bounds: BOUNDS,
+            most: PAGE,
+            recursive,
+            wanted,
+            visitor: |directory: &Dir, path: String, one: &Found| {
+                let metadata = directory.symlink_metadata(one.name())?;
+                found.push(describe(directory, one.name(), path, &metadata));
+                Ok(match found.len() {
+                    PAGE => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                })
+            },
+        };
+        listing
+            .run(&self.directory, after)
             .map_err(|error| Fault::io(self.location.display(), &error))?;
         Ok(found)
     }
@@ -262,35 +288,6 @@ fn libc_nonblock() -> i32 {
     nix::fcntl::OFlag::O_NONBLOCK.bits()
 }
 
-fn walk(directory: &Dir, prefix: &str, found: &mut Vec<Entry>) -> io::Result<()> {
-    let mut listed = Vec::new();
-    for one in directory.entries()? {
-        let one = one?;
-        listed.push((entry(directory, &one, prefix)?, one));
-    }
-    listed.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
-    for (described, one) in listed {
-        let is_directory = described.type_ == EntryType::Directory;
-        let path = described.name.clone();
-        found.push(described);
-        if is_directory {
-            walk(&one.open_dir()?, &format!("{path}/"), found)?;
-        }
-    }
-    Ok(())
-}
-
-fn entry(directory: &Dir, listed: &DirEntry, prefix: &str) -> io::Result<Entry> {
-    let name = listed.file_name();
-    let shown = format!("{prefix}{}", name.to_string_lossy());
-    Ok(describe(
-        directory,
-        Path::new(&name),
-        shown,
-        &listed.metadata()?,
-    ))
-}
-
 fn describe(directory: &Dir, name: impl AsRef<Path>, shown: String, found: &Metadata) -> Entry {
     let target = if found.is_symlink() {
         directory.metadata(name).ok()
@@ -321,19 +318,6 @@ fn entry_type(kind: FileType) -> EntryType {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// One page of a listing: what follows `after`.
-fn page(mut entries: Vec<Entry>, after: Option<String>) -> Vec<Entry> {
-    let start = after.map_or(0, |last| {
-        entries
-            .iter()
-            .position(|entry| entry.name == last)
-            .map_or(entries.len(), |position| position + 1)
-    });
-    entries.drain(..start);
-    entries.truncate(PAGE);
-    entries
 }
 
 impl HostState {
@@ -367,7 +351,7 @@ impl HostDirectory for HostState {
         after: Option<String>,
     ) -> Result<Vec<Entry>, Fault> {
         let directory = self.directory(&handle)?;
-        long_work::to_its_end(move |_| Ok(page(directory.list()?, after))).await
+        long_work::to_its_end(move |wanted| directory.page(false, after.as_deref(), wanted)).await
     }
 
     async fn entries_recursive(
@@ -376,7 +360,7 @@ impl HostDirectory for HostState {
         after: Option<String>,
     ) -> Result<Vec<Entry>, Fault> {
         let directory = self.directory(&handle)?;
-        long_work::to_its_end(move |_| Ok(page(directory.walk()?, after))).await
+        long_work::to_its_end(move |wanted| directory.page(true, after.as_deref(), wanted)).await
     }
 
     async fn stat(

@@ -21,6 +21,7 @@ mod fault;
 mod instance;
 mod journal;
 mod linker;
+mod listing;
 mod long_work;
 mod sinks;
 mod state;
