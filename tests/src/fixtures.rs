@@ -100,11 +100,37 @@ impl Bench {
             data,
             dynamic_data,
         };
-        let watched = Arc::new(Watched::default());
+        self.watch(task, request, Watched::default(), abort).await
+    }
+
+    /// Runs the scripted task and aborts it soon after a stage has begun.
+    pub async fn aborted_in(&self, stage: Stage, data: Value) -> Result<Report> {
+        let abort = Abort::new();
+        let watched = Watched {
+            abort: Some((stage, abort.clone())),
+            ..Watched::default()
+        };
+        let request = RunRequest {
+            work_request: None,
+            workspace: None,
+            data,
+            dynamic_data: json!({}),
+        };
+        self.watch("scripted", request, watched, &abort).await
+    }
+
+    async fn watch(
+        &self,
+        task: &str,
+        request: RunRequest,
+        watched: Watched,
+        abort: &Abort,
+    ) -> Result<Report> {
+        let watched = Arc::new(watched);
         let observer = Arc::clone(&watched) as Arc<dyn Observer>;
         let component = self.load(task)?;
         let result = self.runner.run(&component, request, observer, abort).await;
-        let stages = std::mem::take(&mut *watched.0.lock().expect("no watcher panics"));
+        let stages = std::mem::take(&mut *watched.stages.lock().expect("no watcher panics"));
         let logs = match &result {
             Ok(result) => self.texts(result.debug_logs).await?,
             Err(_) => BTreeMap::new(),
@@ -170,11 +196,24 @@ pub struct Report {
 }
 
 #[derive(Default)]
-struct Watched(Mutex<Vec<Stage>>);
+struct Watched {
+    stages: Mutex<Vec<Stage>>,
+    /// What to abort in which stage.
+    abort: Option<(Stage, Abort)>,
+}
 
 impl Observer for Watched {
     fn stage(&self, stage: Stage) {
-        self.0.lock().expect("no watcher panics").push(stage);
+        self.stages.lock().expect("no watcher panics").push(stage);
+        if let Some((when, abort)) = &self.abort
+            && *when == stage
+        {
+            let abort = abort.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                abort.cancel();
+            });
+        }
     }
 }
 

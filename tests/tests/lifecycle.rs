@@ -31,6 +31,12 @@ fn main() {
             command_logged,
         ),
         trial("an_abort_ends_the_command_and_the_run", aborted),
+        trial("an_abort_ends_a_computation_in_every_stage", abort_of_loops),
+        trial("an_abort_ends_a_command_in_every_stage", abort_of_commands),
+        trial(
+            "an_abort_ends_work_on_files_in_every_stage",
+            abort_of_digests,
+        ),
         trial("daemons_of_a_command_do_not_survive", daemons),
         trial("names_that_lead_out_of_a_directory_are_refused", escapes),
         trial("invalid_data_are_told_with_every_violation", invalid),
@@ -255,6 +261,63 @@ async fn aborted() -> Result<()> {
     assert!(report.logs["cmd-output.log"].contains("\naborted: True\n"));
     assert!(report.left.is_empty());
     Ok(())
+}
+
+/// Aborts a stage that would go on for minutes; what it did, but for what all of them do.
+async fn abort_in(stage: Stage, name: &str, act: Value) -> Result<Report> {
+    let mut bench = Bench::new()?;
+    bench.runner.options.limits.cpu = Duration::from_secs(300);
+    bench.load("scripted")?;
+    let mut data = json!({"cleanup": "log"});
+    data[name] = act["how"].clone();
+    data["command"] = act["command"].clone();
+    let begun = std::time::Instant::now();
+    let report = bench.aborted_in(stage, data).await?;
+    let took = begun.elapsed();
+    ensure!(took < Duration::from_secs(12), "{name}: took {took:?}");
+    assert_eq!(verdict(&report), Verdict::Aborted, "{name}");
+    assert!(report.stages.contains(&stage), "{name}: it was reached");
+    assert_eq!(report.stages.last(), Some(&Stage::CleanUp), "{name}");
+    ensure!(report.left.is_empty(), "{name}: left: {:?}", report.left);
+    Ok(report)
+}
+
+async fn abort_of_loops() -> Result<()> {
+    for (stage, (name, log)) in ALL.into_iter().zip(STAGE_LOGS) {
+        let act = json!({"how": "loop", "command": []});
+        let report = abort_in(stage, name, act).await?;
+        let text = &report.logs[log];
+        assert!(text.starts_with("Exception type: aborted\n"), "{text}");
+    }
+    Ok(())
+}
+
+async fn abort_of_commands() -> Result<()> {
+    for (stage, (name, _)) in ALL.into_iter().zip(STAGE_LOGS) {
+        let act = json!({"how": "command", "command": ["sleep", "600"]});
+        let report = abort_in(stage, name, act).await?;
+        let text = &report.logs["cmd-output.log"];
+        assert!(text.contains("\naborted: True\n"), "{name}: {text}");
+        cleaned_up_by_itself(stage, &report);
+    }
+    Ok(())
+}
+
+async fn abort_of_digests() -> Result<()> {
+    for (stage, (name, log)) in ALL.into_iter().zip(STAGE_LOGS) {
+        let act = json!({"how": "digest", "command": ["truncate", "-s", "4T", "big"]});
+        let report = abort_in(stage, name, act).await?;
+        let text = &report.logs[log];
+        assert!(text.starts_with("Exception type: aborted\n"), "{text}");
+        cleaned_up_by_itself(stage, &report);
+    }
+    Ok(())
+}
+
+/// A task that came back from the stage that was aborted cleans up itself.
+fn cleaned_up_by_itself(stage: Stage, report: &Report) {
+    let written = report.logs.contains_key("scripted.log");
+    assert_eq!(written, stage != Stage::CleanUp, "{stage}");
 }
 
 async fn daemons() -> Result<()> {

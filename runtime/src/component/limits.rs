@@ -2,10 +2,14 @@
 
 use super::engine::Running;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use wasmtime::ResourceLimiter;
 
 /// How often the engine looks whether a guest has used up its time.
 pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Guest time that a call has left once the run is aborted: to notice, and to say something.
+const AFTER_ABORT: Duration = Duration::from_secs(1);
 
 /// Limits of one instance.
 #[derive(Debug, Clone)]
@@ -82,10 +86,16 @@ pub enum LimitReached {
     Stack,
 }
 
+/// The run was aborted, and the guest did not end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the task was aborted")]
+pub struct Aborted;
+
 /// Measures one instance against its limits.
 pub struct Meter {
     limits: Limits,
     ticks_left: u32,
+    abort: Option<CancellationToken>,
     _running: Running,
 }
 
@@ -100,6 +110,7 @@ impl Meter {
         let mut meter = Self {
             limits: limits.clone(),
             ticks_left: 0,
+            abort: None,
             _running: running,
         };
         meter.begin_call();
@@ -108,8 +119,17 @@ impl Meter {
 
     /// Gives the next call its full time.
     pub fn begin_call(&mut self) {
-        let ticks = self.limits.cpu.as_millis() / TICK.as_millis();
-        self.ticks_left = u32::try_from(ticks).unwrap_or(u32::MAX);
+        self.ticks_left = ticks(self.limits.cpu);
+    }
+
+    /// Ends computations soon after this token is cancelled.
+    pub fn heed(&mut self, abort: CancellationToken) {
+        self.abort = Some(abort);
+    }
+
+    /// The token that ends computations.
+    pub fn abort(&self) -> Option<CancellationToken> {
+        self.abort.clone()
     }
 
     /// How long the call may take in all.
@@ -122,13 +142,23 @@ impl Meter {
         (self.limits.transfer, self.limits.handles)
     }
 
-    pub(super) fn spend_tick(&mut self) -> Result<(), LimitReached> {
-        self.ticks_left = self
-            .ticks_left
-            .checked_sub(1)
-            .ok_or(LimitReached::Cpu(self.limits.cpu))?;
+    pub(super) fn spend_tick(&mut self) -> wasmtime::Result<()> {
+        let abort = self.abort.as_ref();
+        let aborted = abort.is_some_and(CancellationToken::is_cancelled);
+        if aborted {
+            self.ticks_left = self.ticks_left.min(ticks(AFTER_ABORT));
+        }
+        self.ticks_left = match (self.ticks_left.checked_sub(1), aborted) {
+            (Some(left), _) => left,
+            (None, true) => return Err(Aborted.into()),
+            (None, false) => return Err(LimitReached::Cpu(self.limits.cpu).into()),
+        };
         Ok(())
     }
+}
+
+fn ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
 }
 
 impl ResourceLimiter for Meter {

@@ -14,6 +14,6 @@ pub use cache::{CacheError, ComponentCache};
 pub(crate) use engine::limit_reached;
 pub use engine::{Engine, EngineError, EngineOptions};
 pub use inspect::{Import, Interface, inspect};
-pub use limits::{LimitReached, Limits, Meter, Metered};
+pub use limits::{Aborted, LimitReached, Limits, Meter, Metered};
 pub use manifest::{Manifest, Needs};
 pub use registry::{LoadedComponent, Registry, RegistryError};

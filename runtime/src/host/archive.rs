@@ -1,5 +1,6 @@
 //! Packing and unpacking directories of a task as tar files. An archive may come from a sandbox: nothing in it is believed.
 
+use super::long_work::Wanted;
 use cap_std::fs::{
     Dir, DirBuilder, DirBuilderExt, Metadata, MetadataExt, OpenOptions, OpenOptionsExt,
 };
@@ -19,9 +20,9 @@ const LONGEST_DESCRIPTION: u64 = 64 << 10;
 const BUFFER: usize = 1 << 20;
 
 /// Writes everything beneath a directory to a tar file: directories, regular files, symbolic links, with their times.
-pub fn pack(tree: &Dir, archive: std::fs::File) -> io::Result<()> {
+pub fn pack(tree: &Dir, archive: std::fs::File, wanted: &Wanted) -> io::Result<()> {
     let mut builder = tar::Builder::new(BufWriter::with_capacity(BUFFER, archive));
-    pack_directory(tree, Path::new(""), &mut builder)?;
+    pack_directory(tree, Path::new(""), DEEPEST, &mut builder, wanted)?;
     builder
         .into_inner()?
         .into_inner()
@@ -32,20 +33,26 @@ pub fn pack(tree: &Dir, archive: std::fs::File) -> io::Result<()> {
 fn pack_directory(
     directory: &Dir,
     prefix: &Path,
+    deeper: usize,
     builder: &mut tar::Builder<impl io::Write>,
+    wanted: &Wanted,
 ) -> io::Result<()> {
+    let Some(deeper) = deeper.checked_sub(1) else {
+        return Err(refused(prefix, "too many directories in one another"));
+    };
     let mut names = Vec::new();
     for listed in directory.entries()? {
         names.push(listed?.file_name());
     }
     names.sort();
     for name in names {
+        wanted.check()?;
         let path = prefix.join(&name);
         let found = directory.symlink_metadata(&name)?;
         if found.is_dir() {
             let mut header = header(EntryType::Directory, 0o755, &found);
             builder.append_data(&mut header, &path, io::empty())?;
-            pack_directory(&directory.open_dir(&name)?, &path, builder)?;
+            pack_directory(&directory.open_dir(&name)?, &path, deeper, builder, wanted)?;
         } else if found.is_symlink() {
             let target = directory.read_link_contents(&name)?;
             let mut header = header(EntryType::Symlink, 0o777, &found);
@@ -54,7 +61,7 @@ fn pack_directory(
             let file = directory.open(&name)?.into_std();
             let mut header = header(EntryType::Regular, found.mode() & 0o777, &found);
             header.set_size(file.metadata()?.len());
-            builder.append_data(&mut header, &path, file)?;
+            builder.append_data(&mut header, &path, wanted.reader(file))?;
         } else {
             return Err(refused(&path, "neither file, directory nor symbolic link"));
         }
@@ -73,10 +80,10 @@ fn header(kind: EntryType, mode: u32, found: &Metadata) -> Header {
 
 /// Unpacks a tar file beneath a directory that nobody else writes to. What would lead out of it or through a link, devices, and files
 /// with holes (larger than the archive that they are in) are refused; permission bits that change the user are dropped.
-pub fn unpack(archive: std::fs::File, tree: &Dir) -> io::Result<()> {
+pub fn unpack(archive: std::fs::File, tree: &Dir, wanted: &Wanted) -> io::Result<()> {
     let allowance = Cell::new(0);
     let mut archive = Archive::new(Rationed {
-        source: BufReader::with_capacity(BUFFER, archive),
+        source: BufReader::with_capacity(BUFFER, wanted.reader(archive)),
         allowance: &allowance,
     });
     let mut entries = archive.entries()?;

@@ -5,14 +5,15 @@ use super::bindings::debusine::task::artifacts::{
 };
 use super::files::DirectoryHandle;
 use super::{Fault, HostState, Powers};
-use crate::artifacts::{self as store, ArtifactId};
+use crate::artifacts::{self as store, ArtifactId, StoreError};
 use std::path::Path;
 use wasmtime::component::Resource;
 
 impl artifacts::Host for HostState {
     async fn get(&mut self, id: u64) -> Result<Artifact, Fault> {
-        let found = self.powers()?.artifacts.artifact(ArtifactId(id)).await?;
-        Ok(described(found))
+        let powers = self.powers()?;
+        let found = powers.artifacts.artifact(ArtifactId(id));
+        Ok(described(until_abort(powers, found).await?))
     }
 
     async fn fetch(&mut self, id: u64, into: Resource<DirectoryHandle>) -> Result<Artifact, Fault> {
@@ -68,21 +69,33 @@ impl artifacts::Host for HostState {
             to: ArtifactId(relation.to),
             kind: relation.type_.into(),
         };
-        Ok(self.powers()?.artifacts.relate(relation).await?)
+        let powers = self.powers()?;
+        until_abort(powers, powers.artifacts.relate(relation)).await
     }
 
     async fn relations_from(&mut self, id: u64) -> Result<Vec<Relation>, Fault> {
-        let found = self
-            .powers()?
-            .artifacts
-            .relations_from(ArtifactId(id))
-            .await?;
+        let powers = self.powers()?;
+        let found = powers.artifacts.relations_from(ArtifactId(id));
+        let found = until_abort(powers, found).await?;
         let relations = found.into_iter().map(|relation| Relation {
             from: relation.from.0,
             to: relation.to.0,
             type_: relation.kind.into(),
         });
         Ok(relations.collect())
+    }
+}
+
+/// An answer of the store; a server may be long in coming back.
+async fn until_abort<T>(
+    powers: &Powers,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, Fault> {
+    tokio::select! {
+        answer = answer => Ok(answer?),
+        () = powers.abort.cancelled() => {
+            Err(Fault::new("aborted", "the artifact store was not waited for: the task was aborted"))
+        }
     }
 }
 

@@ -1,9 +1,15 @@
 //! The formats in which a command appears in the task's logs (`cmd-output.log`, `install.log`), as Debusine's readers know them.
 
 use super::files::DirectoryHandle;
+use super::listing::{BOUNDS, Bounds, TooMuch};
+use super::long_work::Wanted;
 use super::{Fault, TaskLogs};
 use crate::executor::Exit;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
+use std::ops::ControlFlow;
+
+/// The most names that are listed after a command. A source tree of a web browser has three times as many, but nobody reads them.
+const LISTED: usize = 100_000;
 
 /// Log of the task's main commands.
 const COMMAND_LOG: &str = "cmd-output.log";
@@ -45,34 +51,79 @@ impl CommandLog<'_> {
     }
 
     /// What stands after it: how it ended, the working directory, what was captured.
-    pub fn end(&self, exit: Exit, files: &DirectoryHandle) -> Result<(), Fault> {
-        let mut log = self
+    pub fn end(&self, exit: Exit, files: &DirectoryHandle, wanted: &Wanted) -> Result<(), Fault> {
+        let log = self
             .logs
             .writer(COMMAND_LOG)
             .map_err(|error| Fault::io(COMMAND_LOG, &error))?;
-        let mut text = String::new();
+        let mut log = BufWriter::with_capacity(64 << 10, log);
+        self.write_end(exit, files, LISTED, wanted, &mut log)?;
+        log.flush().map_err(|error| Fault::io(COMMAND_LOG, &error))
+    }
+
+    fn write_end(
+        &self,
+        exit: Exit,
+        files: &DirectoryHandle,
+        listed: usize,
+        wanted: &Wanted,
+        log: &mut impl Write,
+    ) -> Result<(), Fault> {
+        let written = |error| Fault::io(COMMAND_LOG, &error);
         if self.place == Place::Host {
             let aborted = if exit == Exit::Aborted {
                 "True"
             } else {
                 "False"
             };
-            text = format!("\naborted: {aborted}\nreturncode: {}\n", return_code(exit));
+            let status = return_code(exit);
+            write!(log, "\naborted: {aborted}\nreturncode: {status}\n").map_err(written)?;
         }
-        text.push_str("\nFiles in working directory:\n");
-        text.push_str(&files.names_recursive()?.join("\n"));
-        text.push('\n');
-        text.push_str(SEPARATOR);
-        log.write_all(text.as_bytes())
-            .map_err(|error| Fault::io(COMMAND_LOG, &error))?;
+        log.write_all(b"\nFiles in working directory:\n")
+            .map_err(written)?;
+        list(files, listed, wanted, log)?;
+        log.write_all(SEPARATOR.as_bytes()).map_err(written)?;
         if let Some(name) = self.capture {
-            copy_text(&mut files.open_file(name)?, &mut log)
+            copy_text(&mut wanted.reader(files.open_file(name)?), log)
                 .and_then(|()| log.write_all(b"\n"))
                 .and_then(|()| log.write_all(SEPARATOR.as_bytes()))
                 .map_err(|error| Fault::io(format!("{name}: captured output"), &error))?;
         }
         Ok(())
     }
+}
+
+/// Writes the names of all files, or of the first ones, and says so.
+fn list(
+    files: &DirectoryHandle,
+    listed: usize,
+    wanted: &Wanted,
+    log: &mut impl Write,
+) -> Result<(), Fault> {
+    let bounds = Bounds {
+        held: listed.saturating_add(1),
+        ..BOUNDS
+    };
+    let mut number = 0;
+    let all = files.each_name(bounds, wanted, |name| {
+        if number == listed {
+            writeln!(log, "(and more: the list ends after {listed} names)")?;
+            return Ok(ControlFlow::Break(()));
+        }
+        number += 1;
+        writeln!(log, "{name}")?;
+        Ok(ControlFlow::Continue(()))
+    });
+    match all {
+        // As the reference writes no names at all.
+        Ok(()) if number == 0 => writeln!(log),
+        // The command has done nothing wrong, and its output is what the log is for.
+        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => {
+            writeln!(log, "(and more: the list ends here, {error})")
+        }
+        result => result,
+    }
+    .map_err(|error| Fault::io(files.location().display(), &error))
 }
 
 /// What stands before the output of a command in a log such as `install.log`.
@@ -144,6 +195,59 @@ mod tests {
     fn bytes_that_are_no_text_are_an_error() {
         assert!(copied(b"good \xff bad").is_err());
         assert!(copied("cut é".as_bytes().split_last().unwrap().1).is_err());
+    }
+
+    /// What stands after the output of a command that left these files, of which so many are listed.
+    fn ended(names: &[String], listed: usize) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let log = CommandLog {
+            logs: &TaskLogs::new(directory.path(), 0),
+            capture: None,
+            place: Place::Instance,
+        };
+        let files = DirectoryHandle::open(directory.path()).unwrap();
+        let mut text = Vec::new();
+        log.write_end(
+            Exit::Exited(0),
+            &files,
+            listed,
+            &Wanted::always(),
+            &mut text,
+        )
+        .unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn so_many_files_are_listed_and_no_more() {
+        let names: Vec<String> = (100..300).map(|number| format!("d/{number}")).collect();
+        let few = ended(&names, 3);
+        let list = "d\nd/100\nd/101\n(and more: the list ends after 3 names)\n";
+        assert_eq!(
+            few,
+            format!("\nFiles in working directory:\n{list}{SEPARATOR}")
+        );
+        let all = ended(&names, 201);
+        assert_eq!(all.lines().count(), 204);
+        assert!(!all.contains("more"), "{all}");
+        let none = ended(&[], 3);
+        assert_eq!(
+            none,
+            format!("\nFiles in working directory:\n\n{SEPARATOR}")
+        );
+    }
+
+    #[test]
+    fn a_tree_too_deep_for_a_list_is_no_failure_of_the_command() {
+        let deep = format!("{}file", "d/".repeat(300));
+        let text = ended(&[deep], 1000);
+        let words = "(and more: the list ends here, more than 256 directories in one another)";
+        assert!(text.ends_with(&format!("{words}\n{SEPARATOR}")), "{text}");
     }
 
     #[test]

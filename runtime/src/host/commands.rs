@@ -3,8 +3,9 @@
 use super::bindings::debusine::task::commands::{self, Command, Exit as WitExit, Outcome, Output};
 use super::command_log::{self, CommandLog, Place};
 use super::files::DirectoryHandle;
+use super::long_work::{self, Wanted};
 use super::sinks::{self, Collected};
-use super::{Facts, Fault, HostState, Powers};
+use super::{Facts, Fault, HostState, Powers, TaskLogs};
 use crate::executor::{self, Commands, Exit, Sink, Stderr};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -37,7 +38,10 @@ pub(super) async fn run(
     let environment = environment(place, command.environment.as_deref(), facts);
     let prepared = prepare(place, &command, environment, files, powers, &collected)?;
     let exit = commands.run(prepared, &powers.abort).await?;
-    finish(place, &command, files, powers, exit)?;
+    let (output, logs, files) = (command.output, Arc::clone(&powers.logs), files.clone());
+    // After an abort as well: readers look for the command's end in its log.
+    long_work::to_its_end(move |wanted| finish(place, &output, &files, &logs, exit, wanted))
+        .await?;
     Ok(Outcome {
         exit: exit.into(),
         output: collected.take(),
@@ -113,20 +117,20 @@ fn outputs(
 
 fn finish(
     place: Place,
-    command: &Command,
+    output: &Output,
     files: &DirectoryHandle,
-    powers: &Powers,
+    logs: &TaskLogs,
     exit: Exit,
+    wanted: &Wanted,
 ) -> Result<(), Fault> {
-    let logs = &*powers.logs;
     let command_log = |capture| CommandLog {
         logs,
         capture,
         place,
     };
-    match &command.output {
-        Output::CommandLog => command_log(None).end(exit, files),
-        Output::Capture(name) => command_log(Some(name)).end(exit, files),
+    match output {
+        Output::CommandLog => command_log(None).end(exit, files, wanted),
+        Output::Capture(name) => command_log(Some(name)).end(exit, files, wanted),
         Output::Log(name) if exit == Exit::Exited(0) => logs
             .append(name, command_log::END_PLAIN)
             .map_err(|error| Fault::io(name, &error)),

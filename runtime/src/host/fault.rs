@@ -2,6 +2,8 @@
 
 use super::bindings::debusine::task::task_database::LookupError;
 pub use super::bindings::debusine::task::types::Failure;
+use super::listing::TooMuch;
+use super::long_work::GivenUp;
 use crate::artifacts::StoreError;
 use crate::executor::ExecutorError;
 use std::fmt;
@@ -24,9 +26,13 @@ impl Fault {
         })
     }
 
-    /// A failure of the file system at a named file.
+    /// A failure of the file system at a named file, or the reason for which work on it was not done.
     pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
+        let given_up = error.get_ref().is_some_and(|inner| inner.is::<GivenUp>());
+        let too_much = error.get_ref().is_some_and(|inner| inner.is::<TooMuch>());
         let kind = match error.kind() {
+            _ if too_much => "too-many-entries",
+            _ if given_up => "aborted",
             std::io::ErrorKind::NotFound => "not-found",
             std::io::ErrorKind::StorageFull => "disk-full",
             _ => "file",

@@ -3,15 +3,18 @@
 use super::bindings::debusine::task::files::{
     self, DigestAlgorithm, Entry, EntryType, HostDirectory, HostFile,
 };
+use super::listing::{BOUNDS, Bounds, Found, Listing};
+use super::long_work::{self, Wanted};
 use super::{Fault, HostState};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirEntry, FileType, Metadata, OpenOptions, OpenOptionsExt, Permissions};
+use cap_std::fs::{Dir, FileType, Metadata, OpenOptions, OpenOptionsExt, Permissions};
 use cap_std::fs::{DirBuilder, DirBuilderExt, PermissionsExt};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::digest::DynDigest;
 use sha2::{Sha256, Sha512};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,9 +106,22 @@ impl DirectoryHandle {
         self.location.join(name).display().to_string()
     }
 
-    /// Names (relative paths) of everything beneath it, parents first, ordered by the parts of their paths; symbolic links are not followed.
-    pub fn names_recursive(&self) -> Result<Vec<String>, Fault> {
-        Ok(self.walk()?.into_iter().map(|entry| entry.name).collect())
+    /// Calls a function with the names (relative paths) of everything beneath it, parents first, ordered by the parts of their paths;
+    /// symbolic links are not followed.
+    pub(super) fn each_name(
+        &self,
+        bounds: Bounds,
+        wanted: &Wanted,
+        mut visitor: impl FnMut(String) -> io::Result<ControlFlow<()>>,
+    ) -> io::Result<()> {
+        let listing = Listing {
+            bounds,
+            most: usize::MAX,
+            recursive: true,
+            wanted,
+            visitor: |_: &Dir, path: String, _: &Found| visitor(path),
+        };
+        listing.run(&self.directory, None)
     }
 
     /// Removes a file beneath it.
@@ -141,19 +157,30 @@ impl DirectoryHandle {
         })
     }
 
-    fn list(&self) -> Result<Vec<Entry>, Fault> {
-        let failed = |error| Fault::io(self.location.display(), &error);
+    /// One page of a listing: what follows `after`.
+    fn page(
+        &self,
+        recursive: bool,
+        after: Option<&str>,
+        wanted: &Wanted,
+    ) -> Result<Vec<Entry>, Fault> {
         let mut found = Vec::new();
-        for listed in self.directory.entries().map_err(failed)? {
-            found.push(entry(&self.directory, &listed.map_err(failed)?, "").map_err(failed)?);
-        }
-        found.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(found)
-    }
-
-    fn walk(&self) -> Result<Vec<Entry>, Fault> {
-        let mut found = Vec::new();
-        walk(&self.directory, "", &mut found)
+        let listing = Listing {
+            bounds: BOUNDS,
+            most: PAGE,
+            recursive,
+            wanted,
+            visitor: |directory: &Dir, path: String, one: &Found| {
+                let metadata = directory.symlink_metadata(one.name())?;
+                found.push(describe(directory, one.name(), path, &metadata));
+                Ok(match found.len() {
+                    PAGE => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                })
+            },
+        };
+        listing
+            .run(&self.directory, after)
             .map_err(|error| Fault::io(self.location.display(), &error))?;
         Ok(found)
     }
@@ -187,8 +214,13 @@ impl DirectoryHandle {
         }
     }
 
-    fn digest(&self, name: &str, algorithm: DigestAlgorithm) -> Result<String, Fault> {
-        let mut file = self.open_file(name)?;
+    fn digest(
+        &self,
+        name: &str,
+        algorithm: DigestAlgorithm,
+        wanted: &Wanted,
+    ) -> Result<String, Fault> {
+        let mut file = wanted.reader(self.open_file(name)?);
         let mut hasher: Box<dyn DynDigest> = match algorithm {
             DigestAlgorithm::Md5 => Box::new(Md5::default()),
             DigestAlgorithm::Sha1 => Box::new(Sha1::default()),
@@ -205,21 +237,21 @@ impl DirectoryHandle {
         }
     }
 
-    fn pack(&self, source: &str, target: &str) -> Result<(), Fault> {
+    fn pack(&self, source: &str, target: &str, wanted: &Wanted) -> Result<(), Fault> {
         let tree = self.subdirectory(source)?;
         let archive = self.create_file(target, 0o644)?;
-        super::archive::pack(&tree.directory, archive)
+        super::archive::pack(&tree.directory, archive, wanted)
             .map_err(|error| Fault::io(format!("packing {}", self.shown(source)), &error))
     }
 
-    fn unpack(&self, source: &str, target: &str) -> Result<(), Fault> {
+    fn unpack(&self, source: &str, target: &str, wanted: &Wanted) -> Result<(), Fault> {
         let archive = self.open_file(source)?;
         let target = checked(target)?;
         self.directory
             .create_dir(target)
             .map_err(|error| Fault::io(self.shown(target), &error))?;
         let tree = self.subdirectory(target)?;
-        super::archive::unpack(archive, &tree.directory)
+        super::archive::unpack(archive, &tree.directory, wanted)
             .map_err(|error| Fault::io(format!("unpacking {}", self.shown(source)), &error))
     }
 }
@@ -256,35 +288,6 @@ fn libc_nonblock() -> i32 {
     nix::fcntl::OFlag::O_NONBLOCK.bits()
 }
 
-fn walk(directory: &Dir, prefix: &str, found: &mut Vec<Entry>) -> io::Result<()> {
-    let mut listed = Vec::new();
-    for one in directory.entries()? {
-        let one = one?;
-        listed.push((entry(directory, &one, prefix)?, one));
-    }
-    listed.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
-    for (described, one) in listed {
-        let is_directory = described.type_ == EntryType::Directory;
-        let path = described.name.clone();
-        found.push(described);
-        if is_directory {
-            walk(&one.open_dir()?, &format!("{path}/"), found)?;
-        }
-    }
-    Ok(())
-}
-
-fn entry(directory: &Dir, listed: &DirEntry, prefix: &str) -> io::Result<Entry> {
-    let name = listed.file_name();
-    let shown = format!("{prefix}{}", name.to_string_lossy());
-    Ok(describe(
-        directory,
-        Path::new(&name),
-        shown,
-        &listed.metadata()?,
-    ))
-}
-
 fn describe(directory: &Dir, name: impl AsRef<Path>, shown: String, found: &Metadata) -> Entry {
     let target = if found.is_symlink() {
         directory.metadata(name).ok()
@@ -315,28 +318,6 @@ fn entry_type(kind: FileType) -> EntryType {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// One page of a listing: what follows `after`.
-fn page(mut entries: Vec<Entry>, after: Option<String>) -> Vec<Entry> {
-    let start = after.map_or(0, |last| {
-        entries
-            .iter()
-            .position(|entry| entry.name == last)
-            .map_or(entries.len(), |position| position + 1)
-    });
-    entries.drain(..start);
-    entries.truncate(PAGE);
-    entries
-}
-
-/// Long work on files happens off the asynchronous threads.
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Fault::Trap(error.into()))?
 }
 
 impl HostState {
@@ -370,7 +351,7 @@ impl HostDirectory for HostState {
         after: Option<String>,
     ) -> Result<Vec<Entry>, Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || Ok(page(directory.list()?, after))).await
+        long_work::to_its_end(move |wanted| directory.page(false, after.as_deref(), wanted)).await
     }
 
     async fn entries_recursive(
@@ -379,7 +360,7 @@ impl HostDirectory for HostState {
         after: Option<String>,
     ) -> Result<Vec<Entry>, Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || Ok(page(directory.walk()?, after))).await
+        long_work::to_its_end(move |wanted| directory.page(true, after.as_deref(), wanted)).await
     }
 
     async fn stat(
@@ -452,7 +433,7 @@ impl HostDirectory for HostState {
         target: String,
     ) -> Result<(), Fault> {
         let (into, from) = (self.directory(&handle)?, self.directory(&from)?);
-        off_thread(move || {
+        long_work::until_abort(self.abort()?, move |wanted| {
             let mut source_file = from.open_file(&source)?;
             let mode = source_file
                 .metadata()
@@ -460,9 +441,9 @@ impl HostDirectory for HostState {
                 .permissions();
             let mut target_file =
                 into.create_file(&target, std::os::unix::fs::PermissionsExt::mode(&mode))?;
-            io::copy(&mut source_file, &mut target_file)
-                .map_err(|error| Fault::io(into.shown(&target), &error))?;
-            Ok(())
+            wanted
+                .copy(&mut source_file, &mut target_file)
+                .map_err(|error| Fault::io(into.shown(&target), &error))
         })
         .await
     }
@@ -482,7 +463,7 @@ impl HostDirectory for HostState {
         name: String,
     ) -> Result<(), Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || directory.remove(&name)).await
+        long_work::to_its_end(move |_| directory.remove(&name)).await
     }
 
     async fn temporary_name(
@@ -510,7 +491,10 @@ impl HostDirectory for HostState {
         algorithm: DigestAlgorithm,
     ) -> Result<String, Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || directory.digest(&name, algorithm)).await
+        long_work::until_abort(self.abort()?, move |wanted| {
+            directory.digest(&name, algorithm, wanted)
+        })
+        .await
     }
 
     async fn pack(
@@ -520,7 +504,10 @@ impl HostDirectory for HostState {
         target: String,
     ) -> Result<(), Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || directory.pack(&source, &target)).await
+        long_work::until_abort(self.abort()?, move |wanted| {
+            directory.pack(&source, &target, wanted)
+        })
+        .await
     }
 
     async fn unpack(
@@ -530,7 +517,10 @@ impl HostDirectory for HostState {
         target: String,
     ) -> Result<(), Fault> {
         let directory = self.directory(&handle)?;
-        off_thread(move || directory.unpack(&source, &target)).await
+        long_work::until_abort(self.abort()?, move |wanted| {
+            directory.unpack(&source, &target, wanted)
+        })
+        .await
     }
 
     async fn drop(&mut self, handle: Resource<DirectoryHandle>) -> wasmtime::Result<()> {

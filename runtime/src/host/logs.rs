@@ -2,7 +2,7 @@
 
 use super::bindings::debusine::task::logs;
 use super::files::DirectoryHandle;
-use super::{Fault, HostState};
+use super::{Fault, HostState, long_work};
 use crate::executor::Sink;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -149,14 +149,11 @@ impl logs::Host for HostState {
     ) -> Result<(), Fault> {
         let mut file = self.directory(&from)?.open_file(&source)?;
         let logs = Arc::clone(&self.powers()?.logs);
-        let copied = tokio::task::spawn_blocking(move || {
-            io::copy(&mut file, &mut logs.writer(&name)?)
-                .map_err(|error| io::Error::new(error.kind(), format!("log {name}: {error}")))
-        });
-        copied
-            .await
-            .map_err(|error| Fault::Trap(error.into()))?
-            .map_err(|error| Fault::io(&source, &error))?;
-        Ok(())
+        // After an abort as well: the log of what was aborted is worth having.
+        long_work::to_its_end(move |wanted| {
+            let mut copy = || wanted.copy(&mut file, &mut logs.writer(&name)?);
+            copy().map_err(|error| Fault::io(format!("{source}: log {name}"), &error))
+        })
+        .await
     }
 }

@@ -21,6 +21,8 @@ mod fault;
 mod instance;
 mod journal;
 mod linker;
+mod listing;
+mod long_work;
 mod sinks;
 mod state;
 

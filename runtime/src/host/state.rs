@@ -101,6 +101,7 @@ impl HostState {
 
     /// Adds the powers of a run.
     pub fn with_powers(mut self, powers: Powers) -> Self {
+        self.meter.heed(powers.abort.clone());
         self.powers = Some(powers);
         self
     }
@@ -110,6 +111,13 @@ impl HostState {
         self.powers
             .as_ref()
             .ok_or_else(|| wasmtime::format_err!("execution is not granted to this instance"))
+    }
+}
+
+impl HostState {
+    /// Cancelled to abort the run.
+    pub(super) fn abort(&self) -> wasmtime::Result<&Abort> {
+        Ok(&self.powers()?.abort)
     }
 }
 

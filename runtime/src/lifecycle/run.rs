@@ -9,8 +9,8 @@ use crate::component::{Engine, Limits, LoadedComponent};
 use crate::executor::{Abort, Commands};
 use crate::host::capabilities::Policy;
 use crate::host::{
-    CallError, Downloads, Executors, Facts, Failure, HostState, Linkers, Powers, TaskComponent,
-    TaskConfigError, TaskInstance, TaskLogs, Workspace,
+    CallError, CallErrorReason, Downloads, Executors, Facts, Failure, HostState, Linkers, Powers,
+    TaskComponent, TaskConfigError, TaskInstance, TaskLogs, Workspace,
 };
 use serde_json::Value;
 use std::fs::File;
@@ -413,7 +413,10 @@ impl Run<'_> {
         let (kind, message) = match answer {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(failure)) => (failure.kind, failure.message),
-            Err(error) => ("trap".to_owned(), error.to_string()),
+            Err(error) => match error.reason {
+                CallErrorReason::Aborted => ("aborted".to_owned(), error.to_string()),
+                _ => ("trap".to_owned(), error.to_string()),
+            },
         };
         self.log_exception(stage, &kind, &message);
         let reason = Some(format!("{kind}: {message}"));

@@ -133,7 +133,7 @@ fn runner(
     })
 }
 
-/// Runs the task while signals are listened to and progress is drawn. None: a second signal did not want to wait; whatever ran is dropped,
+/// Runs the task while signals are listened to and progress is drawn. None: it was aborted before its first stage, or a second signal did not want to wait; whatever ran is dropped,
 /// which kills its processes and removes its directories.
 async fn drive(
     runner: &Runner,
@@ -148,7 +148,11 @@ async fn drive(
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
-            outcome = &mut run => return Some(outcome),
+            outcome = &mut run => return match outcome {
+                // Before its first stage: there is nothing to report.
+                Err(RunError::Component(error)) if error.is_abort() => None,
+                outcome => Some(outcome),
+            },
             _ = tick.tick(), if progress.is_alive() => progress.tick(),
             signal = signals.next() => {
                 if abort.is_cancelled() {

@@ -28,7 +28,7 @@ impl Scene {
     fn unpack(&self, archive: &[u8]) -> io::Result<()> {
         let path = self.0.path().join("archive.tar");
         fs::write(&path, archive).unwrap();
-        unpack(File::open(path).unwrap(), &self.open())
+        unpack(File::open(path).unwrap(), &self.open(), &Wanted::always())
     }
 
     /// Unpacks an archive that has to be refused, for a reason with these words in it.
@@ -87,7 +87,8 @@ fn what_was_packed_comes_out_with_modes_and_times() {
         .unwrap();
     script.set_modified(long_ago).unwrap();
     let packed = scene.0.path().join("packed.tar");
-    pack(&scene.open(), File::create(&packed).unwrap()).unwrap();
+    let file = File::create(&packed).unwrap();
+    pack(&scene.open(), file, &Wanted::always()).unwrap();
 
     let other = Scene::new();
     other.unpack(&fs::read(packed).unwrap()).unwrap();
@@ -149,7 +150,7 @@ fn a_name_of_a_gigabyte_is_not_read() {
     let file = File::create(&path).unwrap();
     std::io::Write::write_all(&mut &file, header.as_bytes()).unwrap();
     file.set_len((1 << 30) + 4096).unwrap();
-    let error = unpack(File::open(&path).unwrap(), &scene.open()).unwrap_err();
+    let error = unpack(File::open(&path).unwrap(), &scene.open(), &Wanted::always()).unwrap_err();
     assert!(
         error.to_string().contains("described in more than"),
         "{error}"
@@ -165,6 +166,15 @@ fn directories_are_not_nested_without_end() {
     header.set_size(0);
     deep.append_data(&mut header, &path, io::empty()).unwrap();
     Scene::new().refuse(&deep.into_inner().unwrap(), "too many directories");
+
+    let scene = Scene::new();
+    fs::create_dir_all(scene.tree().join(&path)).unwrap();
+    let file = File::create(scene.0.path().join("packed.tar")).unwrap();
+    let error = pack(&scene.open(), file, &Wanted::always()).unwrap_err();
+    assert!(
+        error.to_string().contains("too many directories"),
+        "{error}"
+    );
 }
 
 #[test]

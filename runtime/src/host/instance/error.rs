@@ -1,6 +1,6 @@
 //! How a call into a component goes wrong.
 
-use crate::component::{LimitReached, limit_reached};
+use crate::component::{Aborted, LimitReached, limit_reached};
 use crate::host::HostState;
 use crate::host::capabilities::Grants;
 use wasmtime::Store;
@@ -19,6 +19,13 @@ pub struct CallError {
     pub last_words: Option<String>,
 }
 
+impl CallError {
+    /// Whether the call was ended because the run is aborted.
+    pub fn is_abort(&self) -> bool {
+        matches!(self.reason, CallErrorReason::Aborted)
+    }
+}
+
 fn said(words: Option<&str>) -> String {
     words.map_or_else(String::new, |words| {
         format!("; before that it said: {words}")
@@ -31,6 +38,9 @@ pub enum CallErrorReason {
     /// The component reached one of its limits.
     #[error("limit reached: {0}")]
     Limit(LimitReached),
+    /// The run was aborted, and the component did not come back by itself.
+    #[error("the task was aborted")]
+    Aborted,
     /// The component panicked; this is what it said.
     #[error("the component panicked: {0}")]
     Panic(String),
@@ -61,6 +71,10 @@ pub(super) fn call_error(
 ) -> CallError {
     let mut last_words = store.data_mut().last_words.take();
     let reason = match (limit_reached(&error), last_words.take()) {
+        (None, words) if error.downcast_ref::<Aborted>().is_some() => {
+            last_words = words;
+            CallErrorReason::Aborted
+        }
         (Some(limit), words) => {
             last_words = words;
             CallErrorReason::Limit(limit)

@@ -8,10 +8,14 @@ use super::bindings::exports::debusine::task::{execution, scheduling};
 use super::capabilities::{Capability, Grants, Policy};
 use super::files::DirectoryHandle;
 use super::linker::{self, Linkers, Purpose};
-use crate::component::{Engine, LimitReached, LoadedComponent, Manifest, Metered, inspect};
+use crate::component::{
+    Aborted, Engine, LimitReached, LoadedComponent, Manifest, Metered, inspect,
+};
+use crate::executor::{Abort, DEFAULT_GRACE};
 use error::call_error;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::Store;
 use wasmtime::component::{InstancePre, ResourceAny};
 
@@ -19,6 +23,10 @@ pub use super::bindings::debusine::task::types::{PathPart, Violation};
 pub use error::{CallError, CallErrorReason};
 pub use execution::PlannedCommand;
 pub use scheduling::{Description, DynamicDataError, TaskConfigError};
+
+/// How long a call may go on after an abort. The host calls in it end by themselves, at the latest with the grace period of a command;
+/// after that the component may write its logs.
+const PATIENCE: Duration = DEFAULT_GRACE.saturating_add(Duration::from_secs(5));
 
 /// A component whose imports are resolved: instances of it start in microseconds.
 #[derive(Clone)]
@@ -392,17 +400,28 @@ impl TaskInstance {
         call: &'static str,
         work: impl AsyncFnOnce(&mut Store<HostState>) -> wasmtime::Result<T>,
     ) -> Result<T, CallError> {
+        self.call_patiently(call, PATIENCE, work).await
+    }
+
+    /// Calls an export that may wait for so long after an abort.
+    async fn call_patiently<T>(
+        &mut self,
+        call: &'static str,
+        patience: Duration,
+        work: impl AsyncFnOnce(&mut Store<HostState>) -> wasmtime::Result<T>,
+    ) -> Result<T, CallError> {
         if self.ended {
             return Err(self.error(call, CallErrorReason::Ended));
         }
         let meter = self.store.data_mut().meter();
         meter.begin_call();
-        let answer = match meter.wall() {
-            None => work(&mut self.store).await,
-            // What the call waits for is dropped with it, and with that what it started.
-            Some(wall) => tokio::time::timeout(wall, work(&mut self.store))
-                .await
-                .unwrap_or_else(|_| Err(LimitReached::Wall(wall).into())),
+        let (wall, abort) = (meter.wall(), meter.abort());
+        // What the call waits for is dropped with it, and with that what it started.
+        let answer = tokio::select! {
+            biased;
+            answer = work(&mut self.store) => answer,
+            limit = elapsed(wall) => Err(limit.into()),
+            aborted = lost_patience(abort, patience) => Err(aborted.into()),
         };
         answer.map_err(|error| {
             self.ended = true;
@@ -414,5 +433,28 @@ impl TaskInstance {
                 self.grants.as_deref(),
             )
         })
+    }
+}
+
+/// Waits until a call has taken all the time that it may.
+async fn elapsed(wall: Option<Duration>) -> LimitReached {
+    match wall {
+        None => std::future::pending().await,
+        Some(wall) => {
+            tokio::time::sleep(wall).await;
+            LimitReached::Wall(wall)
+        }
+    }
+}
+
+/// Waits for an abort, and then for an answer in spite of it.
+async fn lost_patience(abort: Option<Abort>, patience: Duration) -> Aborted {
+    match abort {
+        None => std::future::pending().await,
+        Some(abort) => {
+            abort.cancelled().await;
+            tokio::time::sleep(patience).await;
+            Aborted
+        }
     }
 }

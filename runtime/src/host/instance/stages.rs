@@ -5,8 +5,12 @@ use super::super::bindings::debusine::task::commands::Exit;
 use super::{
     CallError, CallErrorReason, HostState, PlannedCommand, TaskInstance, Workspace, execution,
 };
+use std::time::Duration;
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
+
+/// How long a clean-up may take once the run is aborted: a virtual machine takes its time to stop.
+const CLEAN_UP: Duration = Duration::from_secs(30);
 
 /// The stages of a run. The inner error is the task's own failure.
 impl TaskInstance {
@@ -136,7 +140,7 @@ impl TaskInstance {
     /// Stops what the task started.
     pub async fn cleanup(&mut self) -> Result<Result<(), Failure>, CallError> {
         let (guest, task) = self.executing("cleanup")?;
-        self.call("cleanup", async |store| {
+        self.call_patiently("cleanup", CLEAN_UP, async |store| {
             guest.call_cleanup(store, task).await
         })
         .await

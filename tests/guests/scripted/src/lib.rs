@@ -23,6 +23,8 @@ choices! {
         Log = "log",
         /// Run `command` on the host, logged.
         Command = "command",
+        /// The same, then have the host compute the checksum of the file `big`.
+        Digest = "digest",
     }
 }
 
@@ -60,6 +62,8 @@ model! {
 /// A task that does what it is told.
 pub struct Scripted {
     core: Core<Self>,
+    /// For the clean-up, which is lent none.
+    kept: Option<Directory>,
 }
 
 register_task!(Scripted as ExternalTask);
@@ -72,7 +76,7 @@ impl Task for Scripted {
     type DynamicData = DynamicFields;
 
     fn new(core: Core<Self>) -> Self {
-        Self { core }
+        Self { core, kept: None }
     }
 
     fn core(&self) -> &Core<Self> {
@@ -105,29 +109,33 @@ impl ExternalTask for Scripted {
         for id in &self.core.data.artifacts {
             Artifact::fetch(*id, &workspace.download)?;
         }
-        self.act(self.core.data.fetch_input, workspace)
+        if matches!(self.core.data.cleanup, Act::Command | Act::Digest) {
+            self.kept = Some(workspace.execute.create_directory("kept")?);
+        }
+        self.act(self.core.data.fetch_input, &workspace.execute)
     }
 
     fn configure_for_execution(&mut self, workspace: &Workspace) -> Result<bool> {
-        self.act(self.core.data.configure, workspace)
+        self.act(self.core.data.configure, &workspace.execute)
     }
 
     fn prepare_to_run(&mut self, workspace: &Workspace) -> Result<()> {
-        self.act(self.core.data.prepare, workspace).map(drop)
+        self.act(self.core.data.prepare, &workspace.execute)
+            .map(drop)
     }
 
     fn run(&mut self, workspace: &Workspace) -> Result<bool> {
         for name in &self.core.data.open {
             workspace.execute.open(name)?;
         }
-        self.act(self.core.data.run, workspace)
+        self.act(self.core.data.run, &workspace.execute)
     }
 
     fn check_directory_for_consistency_errors(
         &mut self,
         workspace: &Workspace,
     ) -> Result<Vec<String>> {
-        let fits = self.act(self.core.data.check, workspace)?;
+        let fits = self.act(self.core.data.check, &workspace.execute)?;
         Ok(if fits {
             Vec::new()
         } else {
@@ -139,11 +147,16 @@ impl ExternalTask for Scripted {
         if !self.core.data.results.is_empty() {
             self.upload_results(workspace)?;
         }
-        self.act(self.core.data.upload, workspace).map(drop)
+        self.act(self.core.data.upload, &workspace.execute)
+            .map(drop)
     }
 
     fn cleanup(&mut self) -> Result<()> {
-        plain(self.core.data.cleanup).map(drop)
+        let act = self.core.data.cleanup;
+        match &self.kept {
+            Some(kept) => self.act(act, kept).map(drop),
+            None => plain(act).map(drop),
+        }
     }
 }
 
@@ -162,20 +175,24 @@ impl Scripted {
         Ok(())
     }
 
-    fn act(&self, act: Act, workspace: &Workspace) -> Result<bool> {
-        if act != Act::Command {
+    fn act(&self, act: Act, directory: &Directory) -> Result<bool> {
+        if !matches!(act, Act::Command | Act::Digest) {
             return plain(act);
         }
         let command =
             Command::new(self.core.data.command.iter().cloned()).output(Output::CommandLog);
-        Ok(command.run_on_host(&workspace.execute)?.succeeded())
+        let succeeded = command.run_on_host(directory)?.succeeded();
+        if act == Act::Digest {
+            directory.digest("big", DigestAlgorithm::Sha256)?;
+        }
+        Ok(succeeded)
     }
 }
 
 /// What needs no directory.
 fn plain(act: Act) -> Result<bool> {
     match act {
-        Act::Succeed | Act::Command => Ok(true),
+        Act::Succeed | Act::Command | Act::Digest => Ok(true),
         Act::Refuse => Ok(false),
         Act::Fail => Err(Failure::new("told-to-fail", "as the data say")),
         Act::Panic => panic!("told to panic"),
