@@ -136,6 +136,22 @@ async fn fetch(
     }
 }
 
+/// Fetches all of it or nothing: the component is told of a failure, and half a file must not stay.
+async fn fetch_whole(
+    downloads: &dyn Downloads,
+    url: &str,
+    into: &DirectoryHandle,
+    target: &str,
+    at_most: u64,
+    abort: &Abort,
+) -> Result<(), Fault> {
+    let fetched = fetch(downloads, url, into, target, at_most, abort).await;
+    if fetched.is_err() {
+        let _ = into.remove_file(target);
+    }
+    fetched
+}
+
 impl http::Host for HostState {
     async fn fetch(
         &mut self,
@@ -146,7 +162,7 @@ impl http::Host for HostState {
     ) -> Result<(), Fault> {
         let into = self.directory(&into)?;
         let powers = self.powers()?;
-        let fetched = fetch(
+        fetch_whole(
             &*powers.downloads,
             &url,
             &into,
@@ -154,11 +170,107 @@ impl http::Host for HostState {
             at_most,
             &powers.abort,
         )
-        .await;
-        if fetched.is_err() {
-            // The component is told of the failure; half a file must not stay.
-            let _ = into.remove_file(&target);
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    /// A server for one request, which gets these bytes and then, for `held`, nothing more.
+    fn server(answer: &'static [u8], held: Duration) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}/key", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(answer);
+            std::thread::sleep(held);
+        });
+        url
+    }
+
+    /// Fetches into a fresh directory, as a component does. The words of a failure, and what is in the directory then.
+    async fn fetched(url: &str, at_most: u64, abort: &Abort) -> (Option<String>, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let into = DirectoryHandle::open(directory.path()).unwrap();
+        let downloads = WebDownloads::default();
+        let fetched = fetch_whole(&downloads, url, &into, "key", at_most, abort).await;
+        let entries = std::fs::read_dir(directory.path()).unwrap();
+        let left = entries.map(|it| it.unwrap().file_name().to_string_lossy().into_owned());
+        let left = left.collect();
+        let error = fetched.err().map(|fault| match fault {
+            Fault::Failure(failure) => failure.message,
+            Fault::Trap(error) => panic!("a download ends no component: {error}"),
+        });
+        (error, left)
+    }
+
+    fn nothing() -> Vec<String> {
+        Vec::new()
+    }
+
+    #[tokio::test]
+    async fn an_answer_within_the_limit_is_kept() {
+        let url = server(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+            Duration::ZERO,
+        );
+        let (error, left) = fetched(&url, 4, &Abort::new()).await;
+        assert_eq!(error, None);
+        assert_eq!(left, ["key"]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_told_with_its_cause() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}/key", listener.local_addr().unwrap());
+        drop(listener);
+        let (error, left) = fetched(&url, 4, &Abort::new()).await;
+        let error = error.unwrap();
+        assert!(error.starts_with(&url), "{error}");
+        assert!(error.contains("Connection refused"), "{error}");
+        assert_eq!(left, nothing());
+    }
+
+    #[tokio::test]
+    async fn an_answer_beyond_the_limit_is_an_error_and_leaves_nothing() {
+        let url = server(b"HTTP/1.1 200 OK\r\n\r\nlong body", Duration::ZERO);
+        let (error, left) = fetched(&url, 4, &Abort::new()).await;
+        let error = error.unwrap();
+        assert!(error.contains("more than 4 bytes"), "{error}");
+        assert_eq!(left, nothing());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_cut_off_or_no_success_leaves_nothing() {
+        for answer in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"[..],
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone",
+        ] {
+            let url = server(answer, Duration::ZERO);
+            let (error, left) = fetched(&url, 9, &Abort::new()).await;
+            assert!(error.unwrap().starts_with(&url));
+            assert_eq!(left, nothing());
         }
-        fetched
+    }
+
+    #[tokio::test]
+    async fn an_abort_ends_a_download_that_stalls_and_leaves_nothing() {
+        let half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+        let url = server(half, Duration::from_secs(20));
+        let abort = Abort::new();
+        let later = abort.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            later.cancel();
+        });
+        let begun = std::time::Instant::now();
+        let (error, left) = fetched(&url, 9, &abort).await;
+        assert!(error.unwrap().ends_with("aborted"));
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert_eq!(left, nothing());
     }
 }
