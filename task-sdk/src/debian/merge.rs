@@ -70,9 +70,9 @@ pub fn merge(uploads: &[Changes]) -> Result<Changes, MergeError> {
     check_same(first, uploads)?;
     check_checksums(uploads)?;
     check_descriptions(uploads)?;
-    // A lone upload has nothing to compare with, and may lack them.
-    if uploads.len() > 1 {
-        for field in LISTS {
+    for field in LISTS {
+        // A lone upload has nothing to compare with, and may lack it.
+        if uploads.len() > 1 || first.fields.get(field).is_some() {
             check_files(field, uploads)?;
         }
     }

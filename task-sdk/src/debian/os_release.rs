@@ -34,7 +34,8 @@ pub fn value(text: &str, variable: &str) -> Result<String, OsReleaseError> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "PRETTY_NAME=\"A \\\"B\\\"\"\n\nID=debian\nEMPTY=\nEQ='a=b'\nX=a\\ b LAST=z\n";
+    const TEXT: &str =
+        "PRETTY_NAME=\"A \\\"B\\\"\"\n\nID=debian\nEMPTY=\nEQ='a=b'\nX=a\\ b LAST=z\n";
 
     #[test]
     fn values_lose_their_quotes() {

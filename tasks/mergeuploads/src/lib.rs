@@ -4,7 +4,7 @@ mod data;
 
 use data::{MergeUploadsData, MergeUploadsDynamicData};
 use std::collections::BTreeMap;
-use task_sdk::artifacts::{Draft, build, source_name};
+use task_sdk::artifacts::{build, source_name};
 use task_sdk::debian::changes::Changes;
 use task_sdk::debian::deb822::LONGEST_STANZA;
 use task_sdk::debian::merge::{file_name, merge};
@@ -16,8 +16,8 @@ pub struct MergeUploads {
     core: Core<Self>,
     /// Names of the `.changes` files among the inputs, in order.
     changes: Vec<String>,
-    /// The merged upload; none before it was made.
-    merged: Option<Draft>,
+    /// Name of the merged one beside them; none before it was written.
+    merged: Option<String>,
 }
 
 register_task!(MergeUploads as ExternalTask);
@@ -118,13 +118,14 @@ impl ExternalTask for MergeUploads {
         // It comes from fields of the uploads, where anything can stand.
         paths::check_name(&name)?;
         workspace.download.write(&name, 0o644, merged.to_text())?;
-        self.merged = Some(build::upload(&workspace.download, &name)?);
+        self.merged = Some(name);
         Ok(true)
     }
 
     fn upload_artifacts(&mut self, workspace: &Workspace, _execution_success: bool) -> Result<()> {
-        let merged = required(self.merged.take(), "merged upload")?;
-        let id = upload(merged, &workspace.download)?;
+        let merged = required(self.merged.as_deref(), "merged .changes file")?;
+        let draft = build::upload(&workspace.download, merged)?;
+        let id = upload(draft, &workspace.download)?;
         for input in &self.core.dynamic_data()?.input_uploads_ids {
             relate(id, *input, RelationType::Extends)?;
         }
