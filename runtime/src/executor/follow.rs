@@ -387,3 +387,35 @@ async fn drain(
         sink.write_all(&buffer[..length]).await?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::message;
+    use std::os::fd::AsFd;
+
+    #[tokio::test]
+    async fn an_abort_that_meets_the_end_of_a_command_does_not_lose_it() {
+        let (ours, theirs) = message::pair().unwrap();
+        let channel = Channel::new(ours).unwrap();
+        let conversation = Conversation {
+            channel: &channel,
+            id: 0,
+            grace: Duration::ZERO,
+        };
+        let end = End {
+            status: Status::Exited(0),
+            terminated: false,
+            out_of_memory: false,
+            survivors: false,
+        };
+        message::send(theirs.as_fd(), &Report::Ended { id: 0, end }, &[]).unwrap();
+        conversation.terminate(Duration::ZERO).await.unwrap();
+        drop(theirs);
+        assert!(matches!(
+            conversation.next_report().await,
+            Ok(Event::Ended(_))
+        ));
+        assert!(conversation.next_report().await.is_err());
+    }
+}

@@ -82,9 +82,8 @@ fn receive_packet(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize
             Some(&mut space),
             MsgFlags::MSG_CMSG_CLOEXEC,
         ) {
-            Err(nix::Error::EINTR) => continue,
-            // The other end died with a message of ours unread.
-            Err(nix::Error::ECONNRESET) => return Ok((0, Vec::new())),
+            // The latter is told once if the other end was closed with a message of ours unread; what it had sent before is still to come.
+            Err(nix::Error::EINTR | nix::Error::ECONNRESET) => continue,
             result => break result?,
         }
     };
