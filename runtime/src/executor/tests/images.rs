@@ -473,7 +473,7 @@ async fn what_a_killed_runtime_left_half_made_is_removed() {
 async fn what_a_killed_runtime_left_half_made_of_an_image_in_use_is_removed() {
     let (directory, cache) = cache();
     let image = ensure(&cache, "image.tar", &small()).await.unwrap();
-    let half = image.root().with_file_name("recoded.tmp");
+    let half = image.file().parent().unwrap().with_file_name("recoded.tmp");
     fs::write(&half, "half").unwrap();
     assert_eq!(cache.prune(10).await.unwrap(), []);
     assert_eq!(half_made(directory.path()), 0);
