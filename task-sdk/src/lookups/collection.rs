@@ -202,14 +202,21 @@ fn matcher(kind: Option<&str>, value: &Value, report: &mut Report) -> Option<Val
 }
 
 /// The value of a `lookup__KEY`, in normal form: reading that again costs no second look at what is nested in it.
+///
+/// A value that is neither a single lookup nor several is refused as both.
 fn filter(value: &Value, report: &mut Report) -> Option<Value> {
-    if value.is_object() || value.is_array() {
-        return MultipleLookup::read(value, report).map(|multiple| multiple.to_json());
-    }
     report.enter(WHOLE);
-    let single = read::<SingleLookup>(value, report);
+    let mark = report.mark();
+    let mut found = None;
+    if value.is_object() || value.is_array() {
+        found = MultipleLookup::read(value, report).map(|multiple| multiple.to_json());
+    }
+    if found.is_none() {
+        let single = read::<SingleLookup>(value, report);
+        found = single.map(|single| single.to_json());
+    }
     report.leave();
-    single.map(|single| single.to_json())
+    found.filter(|_| report.mark() == mark)
 }
 
 /// Values by key, as an array of `[KEY, VALUE]`.

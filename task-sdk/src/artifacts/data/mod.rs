@@ -66,13 +66,16 @@ pub fn label(category: Category, data: &Value) -> Result<Option<String>, LabelEr
         }
         Category::Upload => {
             let fields = &data["changes_fields"];
-            let said = ["Source", "Version"].map(|name| fields[name].as_str().unwrap_or_default());
-            match (said, &fields["Files"][0]["name"]) {
-                ([source, version], _) if !source.is_empty() && !version.is_empty() => {
-                    format!("{source}_{version}")
-                }
-                (_, Value::Null) => return Ok(None),
-                (_, name) => text(name),
+            let said = |name: &str| match &fields[name] {
+                Value::Null => None,
+                value => Some(text(value)).filter(|said| !said.is_empty()),
+            };
+            match (said("Source"), said("Version")) {
+                (Some(source), Some(version)) => format!("{source}_{version}"),
+                _ => match &fields["Files"][0]["name"] {
+                    Value::Null => return Ok(None),
+                    name => text(name),
+                },
             }
         }
         Category::SourcePackage => {
