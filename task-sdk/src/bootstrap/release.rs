@@ -42,8 +42,29 @@ pub(super) fn components(
 
 /// Where the Release file of a suite is (Debian's repository format, "dists").
 pub(super) fn url(repository: &BootstrapRepository) -> String {
-    let mirror = repository.mirror.trim_end_matches('/');
-    [mirror, "/dists/", &repository.suite, "/Release"].concat()
+    let mirror = &repository.mirror;
+    let host = mirror.find("://").map_or(0, |scheme| scheme + 3);
+    let path = mirror[host..]
+        .find('/')
+        .map_or(mirror.len(), |at| host + at);
+    let (root, path) = mirror.split_at(path);
+    // The suite of a flat repository is a path that ends in a slash, often `./`: RFC 3986, 5.2.4.
+    let mut segments = Vec::new();
+    for segment in [path, "dists", &repository.suite]
+        .iter()
+        .flat_map(|part| part.split('/'))
+    {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    let segments = segments.join("/");
+    let slashes = [root, &segments, "Release"]
+        .into_iter()
+        .filter(|part| !part.is_empty());
+    slashes.collect::<Vec<_>>().join("/")
 }
 
 /// The components that a Release file lists; there may be none.

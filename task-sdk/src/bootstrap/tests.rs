@@ -39,12 +39,21 @@ fn preparation() -> Preparation {
 
 #[test]
 fn the_release_file_is_where_the_archive_has_it() {
-    for mirror in ["https://e.org/debian", "https://e.org/debian/"] {
-        let repository = repository(json!({"mirror": mirror}));
-        assert_eq!(
-            release::url(&repository),
-            "https://e.org/debian/dists/trixie/Release"
-        );
+    for (mirror, suite, path) in [
+        ("https://e.org/debian", "trixie", "/debian/dists/trixie"),
+        ("https://e.org/debian/", "trixie", "/debian/dists/trixie"),
+        ("https://e.org", "stable/updates", "/dists/stable/updates"),
+        ("https://e.org//debian", "./", "/debian/dists"),
+        (
+            "https://e.org/x",
+            "flat/repository/",
+            "/x/dists/flat/repository",
+        ),
+        ("https://e.org/x", "../y/", "/x/y"),
+    ] {
+        let repository = repository(json!({"mirror": mirror, "suite": suite}));
+        let expected = format!("https://e.org{path}/Release");
+        assert_eq!(release::url(&repository), expected);
     }
 }
 

@@ -23,6 +23,12 @@ pub enum StanzaError {
         /// Its length in bytes.
         length: u64,
     },
+    /// An upload that is not UTF-8, which Debian policy (5.1) demands.
+    #[error("line {line}: not UTF-8, as control files must be; convert it")]
+    NotUtf8 {
+        /// The line, counted from 1.
+        line: usize,
+    },
     /// A value that would read otherwise once it is written out again: a blank line in it, or a line that begins like a field.
     #[error("field {field}: {why}; remove the control character from the value")]
     Value {
@@ -45,7 +51,6 @@ impl Stanza {
     /// The first stanza of a text, e.g. of a package's `control` file. Comment lines are dropped first.
     pub fn parse(content: &[u8]) -> Result<Self, StanzaError> {
         refuse_long(content)?;
-        // A lone carriage return ends a line here, unlike in uploads: the reference splits this text itself, files are split for it.
         let lines = lines_of_any_end(content).filter(|line| !line.starts_with(b"#"));
         Self::from_payload(payload(lines), |_| false)
     }
@@ -61,7 +66,13 @@ impl Stanza {
         is_list: impl Fn(&str) -> bool,
     ) -> Result<Self, StanzaError> {
         refuse_long(content)?;
-        let mut lines = payload(content.split(|&byte| byte == b'\n'));
+        if let Err(error) = std::str::from_utf8(content) {
+            let before = &content[..error.valid_up_to()];
+            let ends = |byte: &&u8| **byte == b'\n';
+            let line = before.iter().filter(ends).count() + 1;
+            return Err(StanzaError::NotUtf8 { line });
+        }
+        let mut lines = payload(lines_of_any_end(content));
         // Comments count as lines until the stanza has been cut out: a blank line after a leading comment ends it.
         lines.retain(|line| !line.starts_with(b"#"));
         Self::from_payload(lines, is_list)

@@ -37,15 +37,17 @@ pub fn explanation(log: impl BufRead) -> Result<Option<DoseDistCheck>, Dose3Erro
     Ok(DoseDistCheck::parse(&report).ok())
 }
 
-/// The lines right after the marker, up to a headline of sbuild or the end.
+/// The lines right after the first marker, up to a headline of sbuild or the end.
 fn find_report(mut log: impl BufRead) -> Result<Option<String>, Dose3Error> {
     let mut line = Vec::new();
-    let mut after_marker = false;
     while read_line(&mut log, &mut line)? {
-        if after_marker && line.starts_with(b"output-version") {
-            return collect_report(log, line).map(Some);
+        if line.strip_suffix(b"\n").map(without_carriage_return) == Some(MARKER) {
+            let is_report = read_line(&mut log, &mut line)? && line.starts_with(b"output-version");
+            return match is_report {
+                true => collect_report(log, line).map(Some),
+                false => Ok(None),
+            };
         }
-        after_marker = line.trim_ascii_end() == MARKER;
     }
     Ok(None)
 }
@@ -63,6 +65,10 @@ fn collect_report(mut log: impl BufRead, first: Vec<u8>) -> Result<String, Dose3
         }
     }
     Ok(String::from_utf8_lossy(&report).into_owned())
+}
+
+fn without_carriage_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Reads a line with its newline; of an endless one only so much that a report with it is too long. False at the end.

@@ -168,6 +168,7 @@ fn list<'a>(upload: &'a Changes, field: &'static str) -> Result<&'a [Entry], Mer
     match upload.fields.get(field) {
         None => Err(MergeError::Missing(field)),
         Some(FieldValue::Files(entries)) => Ok(entries),
+        Some(FieldValue::OneLine(entry)) if entry.is_empty() => Ok(&[]),
         Some(_) => Err(MergeError::List(field)),
     }
 }
@@ -268,6 +269,8 @@ fn merge_files(
     let theirs = list(upload, field)?;
     let ours = match merged.fields.fields.get_mut(field) {
         Some(FieldValue::Files(entries)) => entries,
+        // An empty field stays one: as the reference, nothing is added to it.
+        Some(FieldValue::OneLine(entry)) if entry.is_empty() && theirs.is_empty() => return Ok(()),
         Some(_) => return Err(MergeError::List(field)),
         None => return Err(MergeError::Missing(field)),
     };

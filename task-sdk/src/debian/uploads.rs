@@ -43,6 +43,11 @@ impl Entry {
         self.get("name")
     }
 
+    /// Has it no column? So it is for a field without a list.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
     fn update(&mut self, other: Self) {
         for (column, value) in other.columns {
             match self.columns.iter_mut().find(|(name, _)| *name == column) {

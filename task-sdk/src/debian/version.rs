@@ -1,4 +1,6 @@
 //! Versions of packages: their parts and their order (Debian policy, 5.6.12).
+//!
+//! Own code: the crates for it refuse what is no valid version, for which the reference has a place in the order too.
 
 use std::cmp::Ordering;
 

@@ -15,6 +15,9 @@ pub enum YamlError {
     /// It breaks the grammar.
     #[error("not YAML: {0}; look at that line")]
     Syntax(String),
+    /// A character that YAML does not allow.
+    #[error("character {0:?}, which YAML does not allow")]
+    Unprintable(char),
     /// A key is a list or a mapping.
     #[error("YAML: a key is no text; give keys as plain words")]
     Key,
@@ -36,11 +39,19 @@ impl From<ScanError> for YamlError {
 
 /// Reads one document; an empty text is null.
 pub fn parse(text: &str) -> Result<Value, YamlError> {
+    if let Some(found) = text.chars().find(|&one| !is_printable(one)) {
+        return Err(YamlError::Unprintable(found));
+    }
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         builder.take(event?.0)?;
     }
     Ok(builder.root.unwrap_or(Value::Null))
+}
+
+/// What may stand in a YAML text (YAML 1.1, 5.1).
+fn is_printable(one: char) -> bool {
+    matches!(one, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// A list or mapping that is not complete yet, and the number of its anchor (0: none).

@@ -1,6 +1,7 @@
 //! Lookups of the items of a collection that match: `{"collection": ..., "name__contains": ...}`.
 
 use super::{MultipleLookup, SingleLookup};
+use crate::model::coercion::{equal, pair};
 use crate::model::{Definitions, FieldType, Report, WHOLE, read};
 use crate::{choices, model, union};
 use serde_json::{Map, Value, json};
@@ -110,79 +111,140 @@ impl CollectionLookup {
     }
 }
 
-/// Moves the keys that people write into `name_matcher`, `data_matchers` and `lookup_filters`.
+/// Moves the keys that people write into `name_matcher`, `data_matchers` and `lookup_filters`, which may be given besides: what people
+/// write wins.
 fn gather_matchers<'a>(
     keys: &'a Map<String, Value>,
     report: &mut Report,
 ) -> Option<Cow<'a, Map<String, Value>>> {
-    let is_written_by_people = |key: &String| key == "name" || key.contains("__");
-    if !keys.keys().any(is_written_by_people) {
-        return Some(Cow::Borrowed(keys));
-    }
+    let mut data_matchers = Entries::given(keys.get("data_matchers"), report)?;
+    let mut filters = Entries::given(keys.get("lookup_filters"), report)?;
     let mut rest = Map::new();
-    let mut name_matchers = Vec::new();
-    let mut data_matchers = Vec::new();
-    let mut filters = Vec::new();
+    let mut written = Vec::new();
     for (key, value) in keys {
         let mut words = key.splitn(3, "__");
-        match (words.next(), words.next(), words.next()) {
-            (Some("name"), kind, None) => {
-                name_matchers.push(("", matcher(kind, value, report)?));
-            }
-            (Some("data"), Some(name), kind) => {
-                insert_sorted(&mut data_matchers, name, matcher(kind, value, report)?);
-            }
-            (Some("lookup"), Some(name), None) => {
-                insert_sorted(&mut filters, name, filter(value, report)?);
-            }
-            (Some("name"), Some(_), Some(_)) => return refuse_kind(report),
+        let target = match (words.next(), words.next(), words.next()) {
+            (Some("name"), kind, None) => ("name", "", kind),
+            (Some("name"), Some(_), Some(_)) => ("name", "", Some("")),
+            (Some("data"), Some(name), kind) => ("data", name, kind),
+            (Some("lookup"), Some(name), None) => ("lookup", name, None),
             _ => {
                 rest.insert(key.clone(), value.clone());
+                continue;
             }
+        };
+        insert_sorted(&mut written, (target, value), |((what, name, _), _)| {
+            (*what, *name)
+        });
+    }
+    for (place, ((what, name, kind), value)) in written.iter().enumerate() {
+        if let Some(((next_what, next_name, _), _)) = written.get(place + 1)
+            && (what, name) == (next_what, next_name)
+        {
+            report.refuse(
+                "value_error",
+                "two keys match the same thing: keep one of them",
+            );
+            return None;
+        }
+        match *what {
+            "name" => {
+                rest.insert("name_matcher".into(), matcher(*kind, value, report)?);
+            }
+            "data" => data_matchers.set(json!(name), matcher(*kind, value, report)?),
+            _ => filters.set(json!(name), filter(value, report)?),
         }
     }
-    if let Some((_, matcher)) = name_matchers.first() {
-        refuse_repeats(&name_matchers, rest.contains_key("name_matcher"), report)?;
-        rest.insert("name_matcher".into(), matcher.clone());
-    }
-    put("data_matchers", data_matchers, &mut rest, report)?;
-    put("lookup_filters", filters, &mut rest, report)?;
+    data_matchers.put("data_matchers", &mut rest, report)?;
+    filters.put("lookup_filters", &mut rest, report)?;
     Some(Cow::Owned(rest))
 }
 
 /// A sort would be 4 KB of code for a handful of keys.
-fn insert_sorted<'a>(entries: &mut Vec<(&'a str, Value)>, name: &'a str, value: Value) {
-    let place = entries.partition_point(|(earlier, _)| *earlier <= name);
-    entries.insert(place, (name, value));
+fn insert_sorted<T, K: PartialOrd>(items: &mut Vec<T>, item: T, key: impl Fn(&T) -> K) {
+    let place = items.partition_point(|earlier| key(earlier) <= key(&item));
+    items.insert(place, item);
 }
 
-fn put(
-    field: &str,
-    entries: Vec<(&str, Value)>,
-    rest: &mut Map<String, Value>,
-    report: &mut Report,
-) -> Option<()> {
-    if entries.is_empty() {
-        return Some(());
+/// What `data_matchers` or `lookup_filters` hold: values by key, as the reference makes a `dict` of them.
+#[derive(Default)]
+struct Entries(Vec<(Value, Value)>);
+
+impl Entries {
+    /// What a field was given: an object, or a list of pairs, of which the last of each key counts.
+    fn given(field: Option<&Value>, report: &mut Report) -> Option<Self> {
+        let mut entries = Self::default();
+        match field {
+            None => {}
+            Some(Value::Object(map)) => {
+                for (key, value) in map {
+                    entries.set(json!(key), value.clone());
+                }
+            }
+            Some(Value::Array(items)) => {
+                for item in items {
+                    let (key, value) = match pair(item) {
+                        Ok(two) => two,
+                        Err(kind) => return refuse_pair(kind, report),
+                    };
+                    entries.set(key, value);
+                }
+            }
+            // Text is a list of letters, none of which is a pair.
+            Some(Value::String(text)) if text.is_empty() => {}
+            Some(Value::String(_)) => return refuse_pair("value_error", report),
+            Some(_) => return refuse_pair("type_error", report),
+        }
+        Some(entries)
     }
-    refuse_repeats(&entries, rest.contains_key(field), report)?;
-    let pairs = entries
-        .into_iter()
-        .map(|(name, value)| json!([name, value]));
-    rest.insert(field.to_owned(), pairs.collect());
-    Some(())
+
+    fn set(&mut self, key: Value, value: Value) {
+        match self.0.iter_mut().find(|(earlier, _)| equal(earlier, &key)) {
+            Some((_, earlier)) => *earlier = value,
+            None => self.0.push((key, value)),
+        }
+    }
+
+    /// Gives them to a field, sorted by key. Without any, it keeps what it was given.
+    fn put(self, field: &str, rest: &mut Map<String, Value>, report: &mut Report) -> Option<()> {
+        let mut sorted: Vec<(Value, Value)> = Vec::with_capacity(self.0.len());
+        for (key, value) in self.0 {
+            if sorted
+                .iter()
+                .any(|(other, _)| compare(other, &key).is_none())
+            {
+                report.refuse("type_error", "keys of several types: give text for keys");
+                return None;
+            }
+            let is_earlier = |(other, _): &(Value, Value)| {
+                compare(other, &key).is_some_and(std::cmp::Ordering::is_le)
+            };
+            let place = sorted.partition_point(is_earlier);
+            sorted.insert(place, (key, value));
+        }
+        if !sorted.is_empty() {
+            let pairs = sorted.into_iter().map(|(key, value)| json!([key, value]));
+            rest.insert(field.to_owned(), pairs.collect());
+        }
+        Some(())
+    }
 }
 
-/// Entries must be sorted by name.
-fn refuse_repeats(entries: &[(&str, Value)], is_given: bool, report: &mut Report) -> Option<()> {
-    if is_given || entries.windows(2).any(|two| two[0].0 == two[1].0) {
-        report.refuse(
-            "value_error",
-            "two keys match the same thing: keep one of them",
-        );
-        return None;
+fn refuse_pair<T>(kind: &'static str, report: &mut Report) -> Option<T> {
+    report.refuse(kind, "not values by key: give an array of [KEY, VALUE]");
+    None
+}
+
+/// The order of two keys, if they have one: texts, and numbers (yes and no are such).
+fn compare(one: &Value, other: &Value) -> Option<std::cmp::Ordering> {
+    let number = |value: &Value| match value {
+        Value::Bool(yes) => Some(f64::from(*yes)),
+        value => value.as_f64(),
+    };
+    match (one, other) {
+        (Value::String(one), Value::String(other)) => Some(one.cmp(other)),
+        _ => number(one)?.partial_cmp(&number(other)?),
     }
-    Some(())
 }
 
 fn refuse_kind<T>(report: &mut Report) -> Option<T> {

@@ -252,7 +252,7 @@ fn pairs(value: &Value) -> Option<Entries<'static>> {
     let mut map = Map::new();
     let mut keys_are_text = true;
     for item in items {
-        let (key, value) = pair(item)?;
+        let (key, value) = pair(item).ok()?;
         keys_are_text &= key.is_string();
         map.insert(text(&key).ok()?.into_owned(), value);
     }
@@ -262,18 +262,18 @@ fn pairs(value: &Value) -> Option<Entries<'static>> {
     })
 }
 
-fn pair(item: &Value) -> Option<(Value, Value)> {
-    match item {
-        Value::Array(two) => match two.as_slice() {
-            [key, value] => Some((key.clone(), value.clone())),
-            _ => None,
-        },
-        Value::String(two) => {
-            let mut characters = two.chars().map(|one| Value::String(one.into()));
-            let pair = (characters.next()?, characters.next()?);
-            characters.next().is_none().then_some(pair)
-        }
-        _ => None,
+/// A key and its value, as Python's `dict()` takes them: two items, in whatever has items. Else the kind of the error.
+pub(crate) fn pair(item: &Value) -> Result<(Value, Value), &'static str> {
+    let items: Vec<Value> = match item {
+        Value::Array(items) => items.clone(),
+        Value::Object(map) => map.keys().map(|key| Value::from(key.as_str())).collect(),
+        Value::String(text) => text.chars().map(|one| Value::String(one.into())).collect(),
+        _ => return Err("type_error"),
+    };
+    let [key, value] = <[Value; 2]>::try_from(items).map_err(|_| "value_error")?;
+    match key {
+        Value::Array(_) | Value::Object(_) => Err("type_error"),
+        _ => Ok((key, value)),
     }
 }
 

@@ -118,6 +118,16 @@ fn a_run_without_a_summary_is_a_failure() {
 }
 
 #[test]
+fn a_summary_that_never_ends_is_a_failure_and_so_is_one_that_stops_half_way() {
+    let endless = "t PASS x\n".repeat((16 << 20) / 9 + 1);
+    let report = run(json!({}), 0, &[("artifact-dir/summary", &endless)]);
+    assert_eq!(report.result.unwrap_err().kind, "too-large");
+    assert!(report.uploads.is_empty());
+    let report = run(json!({}), 0, &[("artifact-dir/summary", "t PASS\nu PA")]);
+    assert!(report.result.unwrap_err().message.contains("PA"));
+}
+
+#[test]
 fn a_file_with_a_name_that_nothing_can_hold_does_not_cost_the_results() {
     let files = [
         ("artifact-dir/summary", "t PASS\n"),

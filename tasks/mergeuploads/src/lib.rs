@@ -3,7 +3,6 @@
 mod data;
 
 use data::{MergeUploadsData, MergeUploadsDynamicData};
-use std::collections::BTreeMap;
 use task_sdk::artifacts::{build, source_name};
 use task_sdk::debian::changes::Changes;
 use task_sdk::debian::deb822::LONGEST_STANZA;
@@ -16,8 +15,8 @@ pub struct MergeUploads {
     core: Core<Self>,
     /// Names of the `.changes` files among the inputs, in order.
     changes: Vec<String>,
-    /// Name of the merged one beside them; none before it was written.
-    merged: Option<String>,
+    /// The merged upload; none before it was made.
+    merged: Option<Draft>,
 }
 
 register_task!(MergeUploads as ExternalTask);
@@ -94,13 +93,11 @@ fn subject(uploads: &[FoundArtifact]) -> Option<String> {
 
 impl ExternalTask for MergeUploads {
     fn fetch_input(&mut self, workspace: &Workspace) -> Result<bool> {
-        let mut known = BTreeMap::new();
         for id in &self.core.dynamic_data()?.input_uploads_ids {
             let upload = Artifact::get(*id)?;
             if !upload.is_accepted("input.uploads", &[Category::Upload])? {
                 return Ok(false);
             }
-            refuse_to_lose(&upload, &mut known)?;
             Artifact::fetch(*id, &workspace.download)?;
         }
         Ok(true)
@@ -118,37 +115,18 @@ impl ExternalTask for MergeUploads {
         // It comes from fields of the uploads, where anything can stand.
         paths::check_name(&name)?;
         workspace.download.write(&name, 0o644, merged.to_text())?;
-        self.merged = Some(name);
+        self.merged = Some(build::upload(&workspace.download, &name)?);
         Ok(true)
     }
 
     fn upload_artifacts(&mut self, workspace: &Workspace, _execution_success: bool) -> Result<()> {
-        let merged = required(self.merged.as_deref(), "merged .changes file")?;
-        let draft = build::upload(&workspace.download, merged)?;
-        let id = upload(draft, &workspace.download)?;
+        let merged = required(self.merged.take(), "merged upload")?;
+        let id = upload(merged, &workspace.download)?;
         for input in &self.core.dynamic_data()?.input_uploads_ids {
             relate(id, *input, RelationType::Extends)?;
         }
         Ok(())
     }
-}
-
-/// Refuses an upload whose `.changes` file would replace a different one: all files come into one directory.
-fn refuse_to_lose(upload: &Artifact, known: &mut BTreeMap<String, String>) -> Result<()> {
-    let is_changes = |file: &&ArtifactFile| file.path.ends_with(".changes");
-    for file in upload.files.iter().filter(is_changes) {
-        let sha256 = known
-            .entry(file.path.clone())
-            .or_insert_with(|| file.sha256.clone());
-        if *sha256 != file.sha256 {
-            let words = format!(
-                "artifact {}: another upload has a different {:?} as well; rename one of them",
-                upload.id, file.path
-            );
-            return Err(Failure::new("name-clash", words));
-        }
-    }
-    Ok(())
 }
 
 /// Reads the uploads to be merged. Together they may be as long as the one that becomes of them.

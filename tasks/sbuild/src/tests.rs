@@ -184,6 +184,26 @@ fn nothing_is_uploaded_that_differs_from_the_changes_or_is_not_in_them() {
 }
 
 #[test]
+fn nothing_outside_the_directory_is_uploaded_however_the_changes_name_it() {
+    for outside in ["../secret.deb", "/etc/passwd", "a/../../secret.deb", "..", "sub/x.deb"] {
+        let changes = CHANGES.replace("hello_1.0_amd64.deb", outside);
+        let built = sbuild(
+            0,
+            &[
+                ("hello_1.0_amd64.build", b"Status: successful\n"),
+                ("hello_1.0_amd64.changes", changes.as_bytes()),
+                ("sub/x.deb", b"x"),
+            ],
+        );
+        let report = world()
+            .command("sbuild", built)
+            .run::<Sbuild>(data(), dynamic_data());
+        assert!(report.result.is_err(), "{outside}");
+        assert!(report.uploads.is_empty(), "{outside}");
+    }
+}
+
+#[test]
 fn inputs_of_another_category_end_the_task_with_a_word_in_the_log() {
     for (id, fetched) in [(5, "source_artifact"), (6, "extra_binary_artifacts")] {
         let world = world().artifact(id, "debusine:test", json!({}), &[]);

@@ -38,6 +38,7 @@ pub fn describe(data: &SimpleSystemImageBuildData, execute: &Directory) -> Resul
     let identity = made::Identity::read(execute)?;
     let codename = made::codename(repository, identity.codename?);
     unpack_dpkg_database(execute)?;
+    let pkglist = made::packages(execute)?;
     Ok(SystemImage {
         system: SystemTarball {
             filename: image.file(),
@@ -45,7 +46,7 @@ pub fn describe(data: &SimpleSystemImageBuildData, execute: &Directory) -> Resul
             codename,
             mirror: made::mirror(repository)?,
             variant: options.variant.map(Variant::as_str).map(str::to_owned),
-            pkglist: made::packages(execute)?,
+            pkglist,
             architecture: options.system.architecture.clone(),
             with_dev: true,
             with_init: true,

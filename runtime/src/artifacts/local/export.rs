@@ -117,7 +117,9 @@ impl Aside {
         let source = store.blobs.open_blob(content.digest);
         let source = source.map_err(|error| super::lost(id, &aside.place.within, &error))?;
         let writing = format!("exporting {}", aside.place.path.display());
-        let copied = copy(&source, &File::from(target), None, &writing)?;
+        let target = File::from(target);
+        let copied = copy(&source, &target, None, &writing)?;
+        target.sync_all().map_err(Failure::io(writing))?;
         match copied == content {
             true => Ok(aside),
             false => Err(super::changed(id, &aside.place.within, content, copied)),
@@ -145,6 +147,8 @@ impl Aside {
             }
         }
         self.named = true;
+        rustix::fs::fsync(directory)
+            .map_err(|errno| Failure::io(format!("exporting {}", path.display()))(errno.into()))?;
         Ok(path.clone())
     }
 }

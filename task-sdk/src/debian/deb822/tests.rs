@@ -48,15 +48,23 @@ fn lines_that_make_no_sense_are_passed_over() {
 }
 
 #[test]
-fn carriage_returns_end_lines_of_a_control_file() {
-    let stanza = Stanza::parse(b"A: 1\r\nB: 2\rC: 3").unwrap();
-    assert_eq!(fields(&stanza), [("A", "1"), ("B", "2"), ("C", "3")]);
+fn carriage_returns_end_lines() {
+    let text = b"A: 1\r\nB: 2\rC: 3";
+    for stanza in [Stanza::parse(text), Stanza::parse_signed(text)] {
+        assert_eq!(
+            fields(&stanza.unwrap()),
+            [("A", "1"), ("B", "2"), ("C", "3")]
+        );
+    }
 }
 
 #[test]
-fn text_that_is_not_utf8_is_read_as_latin() {
-    let stanza = Stanza::parse_signed(b"A: \xc3\xa9\nB: \xe9\nC: \xc3\xa9\n").unwrap();
+fn a_control_file_that_is_not_utf8_is_read_as_latin_and_an_upload_is_refused() {
+    let text = b"A: \xc3\xa9\nB: \xe9\nC: \xc3\xa9\n";
+    let stanza = Stanza::parse(text).unwrap();
     assert_eq!(fields(&stanza), [("A", "é"), ("B", "é"), ("C", "Ã©")]);
+    let error = Stanza::parse_signed(text).unwrap_err();
+    assert_eq!(error, StanzaError::NotUtf8 { line: 2 });
 }
 
 #[test]

@@ -20,7 +20,10 @@ pub fn lookup_single(input: &Value) -> Value {
 }
 
 pub fn lookup_multiple(input: &Value) -> Value {
-    match parsed::<MultipleLookup>(&input["lookup"]) {
+    // Null is refused as any other value that is neither an object nor a list, not as something missing.
+    let mut report = Report::default();
+    let read = MultipleLookup::read(&input["lookup"], &mut report);
+    match read.ok_or_else(|| report.into_violations()) {
         Ok(lookup) => json!({
             "ok": true,
             "data": lookup.to_json(),
