@@ -8,7 +8,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # Where the runtime, and every test, looks for tasks.
 export TASK_RUNTIME_TASKS ?= $(GUESTS)
 
-.PHONY: help setup machine demo-machine server target build tasks guests demo test bench conformance isolation lint doc clean install
+.PHONY: help setup machine demo-machine server images target build tasks guests demo test bench conformance isolation lint doc clean install
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -20,6 +20,9 @@ demo-machine:
 server: ## install a Debusine server, beside which the worker is tested; where that cannot be, those tests are skipped
 	@if [ "$$(id -u)" != 0 ]; then echo "server: not installed: that takes root; the tests with a real server are skipped"; \
 	else .ci/set-up-machine server || echo "server: not installed (see above); the tests with a real server are skipped"; fi
+images: ## install what makes bootable images; where that cannot be, the run of simplesystemimagebuild is skipped
+	@if [ "$$(id -u)" != 0 ]; then echo "images: not installed: that takes root; the run of simplesystemimagebuild is skipped"; \
+	else .ci/set-up-machine image || echo "images: not installed (see above); the run of simplesystemimagebuild is skipped"; fi
 target:
 	@tasks/set-up-target
 build: ## the runtime, optimised: target/release/task-runtime
@@ -30,7 +33,7 @@ guests: target ## components that only tests use: tests/guests/target/wasm32-unk
 	cd tests/guests && cargo build --release --target-dir target
 demo: demo-machine build tasks ## build a Debian package from nothing: make demo PACKAGE=hello
 	tests/demo $(PACKAGE)
-test: setup server tasks guests ## every test of host and guests; the last line counts them
+test: setup server images tasks guests ## every test of host and guests; the last line counts them
 	@.ci/run-tests
 bench: setup tasks ## measure this machine, and the reference beside it where that is installed (.ci/set-up-machine reference)
 	@.ci/set-up-machine bench

@@ -6,13 +6,15 @@ from processes import run
 from rows import Row
 from world import World
 
+INSTANCES = 1_000_000
+
 
 def measure(world: World) -> list[Row]:
     """Rows for load, memory and growth."""
     command = [str(world.in_process), "footprint"]
     # The second run finds what the first one remembered of the files.
-    run(command, world.environment())
-    found = json.loads(run(command, world.environment()).output)
+    run([*command, "0"], world.environment())
+    found = json.loads(run([*command, str(INSTANCES)], world.environment()).output)
     tasks = found["tasks"]
     return [
         Row(f"load {tasks} compiled tasks", "ms", [found["load_milliseconds"]], goal=3),

@@ -12,19 +12,21 @@ pub struct Farm {
 }
 
 impl Farm {
-    /// Adds a worker; its number follows the last one's.
-    pub fn add(&mut self, mut metadata: Map<String, Value>) -> usize {
-        // The order in which a worker lists its metadata says nothing about it.
-        metadata.sort_keys();
-        let text = Value::Object(metadata).to_string();
+    /// Adds workers, given by their metadata in normal form; their numbers follow the last one's.
+    pub(super) fn extend(&mut self, workers: impl IntoIterator<Item = String>) {
+        for metadata in workers {
+            self.add(metadata);
+        }
+    }
+
+    fn add(&mut self, metadata: String) {
         let next =
             u32::try_from(self.classes.len()).expect("memory ends before four billion workers");
-        let class = *self.numbers.entry(text).or_insert_with_key(|text| {
+        let class = *self.numbers.entry(metadata).or_insert_with_key(|text| {
             self.classes.push(text.clone());
             next
         });
         self.workers.push(class);
-        self.workers.len() - 1
     }
 
     /// The metadata of each class, as JSON.
@@ -38,6 +40,12 @@ impl Farm {
     }
 }
 
+/// Metadata as JSON in normal form: the order in which a worker lists them says nothing about it.
+pub(super) fn normal_form(mut metadata: Map<String, Value>) -> String {
+    metadata.sort_keys();
+    Value::Object(metadata).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,9 +53,8 @@ mod tests {
     #[test]
     fn equal_metadata_are_one_class_whatever_their_order() {
         let mut farm = Farm::default();
-        for text in [r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#, r#"{"a":1}"#] {
-            farm.add(serde_json::from_str(text).unwrap());
-        }
+        let workers = [r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#, r#"{"a":1}"#];
+        farm.extend(workers.map(|text| normal_form(serde_json::from_str(text).unwrap())));
         assert_eq!(farm.workers(), [0, 0, 1]);
         assert_eq!(farm.classes().len(), 2);
     }

@@ -16,14 +16,14 @@ const FRAGMENTS: usize = 8;
 
 /// A question, and what is known of its answer.
 pub struct Job {
-    pub question: Question,
+    pub question: Arc<Question>,
     component: TaskComponent,
     known: Option<Arc<Row>>,
 }
 
 impl Job {
     /// A question for this component, with the answers for the classes that were there before.
-    pub fn new(question: Question, component: TaskComponent, known: Option<Arc<Row>>) -> Self {
+    pub fn new(question: Arc<Question>, component: TaskComponent, known: Option<Arc<Row>>) -> Self {
         Self {
             question,
             component,

@@ -1,4 +1,4 @@
-//! mmdebstrap: systems from nothing.
+//! mmdebstrap and simplesystemimagebuild: systems from nothing.
 
 use super::farm::{Farm, architecture, mirror, succeeded};
 use super::materials::{system, workbench};
@@ -73,6 +73,79 @@ fn a_system_is_made_with_packages_keys_and_a_script_of_ones_own() {
     assert!(chroot_sources.contains("Types: deb deb-src\n"));
     // The components were not given: they are those of the suite.
     assert!(chroot_sources.contains("\nComponents: main contrib non-free"));
+}
+
+#[test]
+fn the_smallest_system_holds_what_is_essential() {
+    let Some(farm) = Farm::with(&[], &[]) else {
+        return;
+    };
+    let data = json!({
+        "bootstrap_options": {"architecture": architecture(), "variant": "essential"},
+        "bootstrap_repositories": [
+            {"mirror": mirror().expect("it was there before"), "suite": "bookworm", "components": ["main"]},
+        ],
+    });
+    let run = farm.run("mmdebstrap", &data).succeeded();
+    let data = &run.artifact("debian:system-tarball")["data"];
+    assert_eq!(data["variant"], "essential");
+    assert!(data["pkglist"]["dpkg"].is_string());
+    assert!(data["pkglist"]["apt"].is_null(), "{}", data["pkglist"]);
+}
+
+/// With what an image to boot is made; the first is the reference's own script, of the package debusine-worker.
+const IMAGE_TOOLS: [&str; 6] = [
+    "/usr/share/debusine-worker/debefivm-create",
+    "/usr/share/debvm/customize-kernel.sh",
+    "/sbin/mkfs.fat",
+    "/sbin/sfdisk",
+    "mcopy",
+    "qemu-img",
+];
+
+#[test]
+fn a_system_to_boot_becomes_an_image() {
+    let Some(farm) = Farm::with(&["simplesystemimagebuild"], &IMAGE_TOOLS) else {
+        return;
+    };
+    let data = json!({
+        "bootstrap_options": {"architecture": architecture(), "extra_packages": ["hello"]},
+        "bootstrap_repositories": [
+            {"mirror": mirror().expect("it was there before"), "suite": "bookworm", "components": ["main"]},
+        ],
+        "disk_image": {"format": "qcow2", "filename": "disk", "partitions": [{"size": 3, "filesystem": "ext4"}]},
+    });
+    let run = farm.run("simplesystemimagebuild", &data).succeeded();
+    let image = run.artifact("debian:system-image");
+    let data = &image["data"];
+    let expected = json!({
+        "filename": "disk.qcow2",
+        "vendor": "debian",
+        "codename": "bookworm",
+        "image_format": "qcow2",
+        "filesystem": "ext4",
+        "size": 3_000_000_000_u64,
+        "boot_mechanism": "efi",
+        "with_init": true,
+    });
+    for (key, value) in expected.as_object().expect("an object") {
+        assert_eq!(&data[key], value, "{key}");
+    }
+    for package in ["hello", "systemd-boot", "systemd-sysv"] {
+        assert!(data["pkglist"][package].is_string(), "{package}");
+    }
+    let into = farm.scratch();
+    let path = into.path().to_string_lossy();
+    farm.ask(&["artifact", "export", &image["id"].to_string(), &path]);
+    let mut info = Command::new("qemu-img");
+    info.args(["info", "--output=json", "disk.qcow2"]);
+    let info = succeeded(info.current_dir(into.path())).expect("it is an image");
+    let info: Value = serde_json::from_str(&info).expect("JSON");
+    assert_eq!(info["format"], "qcow2");
+    assert!(
+        info["virtual-size"].as_u64() > Some(3_000_000_000),
+        "{info}"
+    );
 }
 
 #[test]

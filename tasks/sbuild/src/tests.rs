@@ -185,7 +185,13 @@ fn nothing_is_uploaded_that_differs_from_the_changes_or_is_not_in_them() {
 
 #[test]
 fn nothing_outside_the_directory_is_uploaded_however_the_changes_name_it() {
-    for outside in ["../secret.deb", "/etc/passwd", "a/../../secret.deb", "..", "sub/x.deb"] {
+    for outside in [
+        "../secret.deb",
+        "/etc/passwd",
+        "a/../../secret.deb",
+        "..",
+        "sub/x.deb",
+    ] {
         let changes = CHANGES.replace("hello_1.0_amd64.deb", outside);
         let built = sbuild(
             0,

@@ -11,8 +11,11 @@ use std::io::{self, Seek, SeekFrom, Write};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-/// How many pieces may wait for the disk.
-const WAITING_PIECES: usize = 4;
+/// Bytes that are handed to the disk at once: pieces come in all sizes, and each time the thread that writes is woken.
+const LOAD: usize = 256 << 10;
+
+/// How many loads may wait for the disk.
+const WAITING_LOADS: usize = 4;
 
 /// How often content with a wrong checksum is fetched anew.
 const ATTEMPTS: u32 = 2;
@@ -174,13 +177,14 @@ impl Server {
     ) -> Result<(Received, Result<(), ServerError>), ServerError> {
         let request = format!("GET {}", expected.url);
         let mut to_come = expected.size - received.size;
-        let (sender, mut pieces) = mpsc::channel::<Bytes>(WAITING_PIECES);
+        let (sender, mut loads) = mpsc::channel::<Vec<Bytes>>(WAITING_LOADS);
         let writer = tokio::task::spawn_blocking(move || {
-            while let Some(piece) = pieces.blocking_recv() {
-                received.take(&piece)?;
+            while let Some(load) = loads.blocking_recv() {
+                load.iter().try_for_each(|piece| received.take(piece))?;
             }
             Ok::<_, io::Error>(received)
         });
+        let (mut load, mut loaded) = (Vec::new(), 0);
         let outcome = loop {
             let piece = match timeout(self.patience().answer, response.chunk()).await {
                 Err(_) => break Err(self.silent(&request)),
@@ -204,11 +208,18 @@ impl Server {
             }
             to_come -= piece.len() as u64;
             self.traffic().add_received(piece.len());
+            loaded += piece.len();
+            load.push(piece);
             // The writer has gone only if the disk has failed it, which it tells below.
-            if sender.send(piece).await.is_err() {
-                break Ok(());
+            if loaded >= LOAD {
+                loaded = 0;
+                if sender.send(std::mem::take(&mut load)).await.is_err() {
+                    break Ok(());
+                }
             }
         };
+        // What came before an error counts too: a further attempt goes on after it.
+        let _ = sender.send(load).await;
         drop(sender);
         let written = writer.await.map_err(io::Error::other).flatten();
         let received = written.map_err(|error| writing(expected.url, error))?;
