@@ -84,6 +84,7 @@ pub(super) fn refuses_cgroup(error: Errno) -> bool {
             | Errno::EOPNOTSUPP
             | Errno::EBUSY
             | Errno::ENODEV
+            | Errno::ENOENT
             | Errno::EINVAL
             | Errno::E2BIG
             | Errno::ENOSYS

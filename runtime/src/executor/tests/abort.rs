@@ -24,6 +24,9 @@ async fn an_abort_ends_an_unpacking_and_leaves_nothing() {
     header.set_path("big").unwrap();
     header.set_mode(0o644);
     header.set_size(16 << 30);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     header.set_cksum();
     let mut bytes = zstd::encode_all(&header.as_bytes()[..], 1).unwrap();
     for _ in 0..1024 {

@@ -26,8 +26,7 @@ case "$1 $2" in
 "info "*) test -e "instances/$2" || fail "Instance not found" ;;
 "launch "*) for name; do :; done; mkdir -p instances && echo "$*" > "instances/$name" ;;
 "delete "*) rm "instances/$3" ;;
-"list --format=csv --columns=n debusine-"*) ls instances ;;
-"list "*) cat list ;;
+"list "*) case "$4" in debusine-*) ls instances ;; *) cat list ;; esac ;;
 "file push") for place; do :; done; cat > "/${place#*/}" ;;
 "file pull") cat "/${3#*/}" ;;
 "exec "*)

@@ -97,6 +97,7 @@ async fn the_kernel_is_out_of_reach_for_the_root_of_a_sandbox() {
         "operation not permitted",
         "no such file",
         "does not exist",
+        "directory nonexistent",
     ];
     for line in attempts {
         let mut attempt = shell(&line);
@@ -158,7 +159,7 @@ async fn shared_memory_is_private() {
     };
     let read =
         format!(r#"shmread(shmget({key}, 64, 0) // die($!), $text, 0, 7) or die $!; print $text"#);
-    let perl = |script: &str| command(["perl", "-e", script]);
+    let perl = |script: &str| command(["env", "LC_ALL=C", "perl", "-e", script]);
     let as_root = |script: &str| Command {
         as_root: true,
         ..perl(script)
@@ -280,7 +281,7 @@ async fn init_cannot_be_flooded() {
         while (time < $end) { if (!fork) { fork; exit } wait }"#;
     for _ in 0..3 {
         let memory = Memory::default();
-        let mut flooder = command(["perl", "-e", flood]);
+        let mut flooder = command(["env", "LC_ALL=C", "perl", "-e", flood]);
         flooder.as_root = true;
         flooder.stdout = Some(memory.sink());
         let (abort, start) = (Abort::new(), Instant::now());

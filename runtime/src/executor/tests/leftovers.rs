@@ -11,8 +11,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 /// A line of shell that makes directories beneath each other, more than a process may open, in a path longer than any that may be named.
-const DEEP: &str =
-    r#"perl -e 'for (1 .. 3000) { mkdir "down" or die; chdir "down" or die } open F, ">", "file"'"#;
+const DEEP: &str = r#"LC_ALL=C perl -e 'for (1 .. 3000) { mkdir "down" or die; chdir "down" or die } open F, ">", "file"'"#;
 
 #[tokio::test]
 async fn a_sandbox_leaves_nothing_of_a_deep_tree() {

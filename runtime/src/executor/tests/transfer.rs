@@ -220,7 +220,7 @@ async fn names_of_every_kind_and_setuid_files_are_taken_out_as_plain_bytes() {
         b"\xff\xfe",
     ];
     let script = r#"chdir "/tmp"; for (@ARGV) { open my $file, ">", $_ or die "$_: $!"; print $file "odd" }"#;
-    let mut make = command(["perl", "-e", script, "--"]);
+    let mut make = command(["env", "LC_ALL=C", "perl", "-e", script, "--"]);
     make.arguments
         .extend(names.map(|name| OsStr::from_bytes(name).to_owned()));
     make.as_root = true;
