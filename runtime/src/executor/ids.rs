@@ -180,7 +180,7 @@ pub(super) fn enter(
     }
 }
 
-/// Why the kernel makes no user namespace, as user_namespaces(7) and clone(2) explain its errors.
+/// Why the kernel makes no user namespace, as user_namespaces(7) and clone(2) explain its errors. That there is no room just now is told by the kind.
 fn not_made(error: nix::Error) -> io::Error {
     let remedy = match error {
         nix::Error::ENOSPC => {
@@ -194,7 +194,8 @@ fn not_made(error: nix::Error) -> io::Error {
         }
         _ => "use a kernel with CONFIG_USER_NS",
     };
-    io::Error::other(format!("{}; {remedy}", io::Error::from(error)))
+    let error = io::Error::from(error);
+    io::Error::new(error.kind(), format!("{error}; {remedy}"))
 }
 
 /// Becomes the root of a user namespace that has been entered, to die with its parent.

@@ -1,7 +1,8 @@
 //! Removing a tree, however deep it is: few descriptors and no recursion, no link and no mount on the way is followed.
 
 use rustix::fs::{
-    AtFlags, Dir, DirEntry, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, openat2, unlinkat,
+    AtFlags, Dir, DirEntry, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, openat, openat2,
+    unlinkat,
 };
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, OsStr};
@@ -233,7 +234,15 @@ impl Removal<'_> {
 fn open(directory: BorrowedFd<'_>, name: &CStr, how: OFlags) -> Result<OwnedFd, Errno> {
     let flags = how | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
-    openat2(directory, name, flags, Mode::empty(), resolve)
+    match openat2(directory, name, flags, Mode::empty(), resolve) {
+        // Filters of containers that are older than this call. A name alone leads through no link, and a mount is told by its device.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let opened = openat(directory, name, flags, Mode::empty())?;
+            let is_same = identity(opened.as_fd())?.0 == identity(directory)?.0;
+            is_same.then_some(opened).ok_or(Errno::XDEV)
+        }
+        result => result,
+    }
 }
 
 /// The directory above, which has to be the one that it was.
@@ -258,7 +267,7 @@ fn is_dots(name: &CStr) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use rustix::fs::{mkdirat, openat};
+    use rustix::fs::mkdirat;
     use std::fs::File;
     use std::path::Path;
 

@@ -145,9 +145,7 @@ pub(super) fn attend(
             system::exit(0);
         }
         Err(error) => {
-            let result = Err(Failure::Unsupported(format!(
-                "cannot make a user namespace: {error}"
-            )));
+            let result = Err(Failure::of_namespaces("a user namespace", &error));
             return message::send(control.as_fd(), &Report::Done { id: 0, result }, &[]);
         }
     };

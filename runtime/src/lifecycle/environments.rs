@@ -317,4 +317,40 @@ mod tests {
         assert_eq!(options.scratch, SandboxScratch::Memory(1 << 28));
         assert!(options.network);
     }
+
+    #[tokio::test]
+    async fn instances_that_cannot_be_swept_keep_no_task_from_starting() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let client = directory.path().join("incus");
+        // Knows no instance, cannot list any, and starts one at once.
+        let script = "#!/bin/sh
+            echo \"$1\" >> \"$(dirname \"$0\")/log\"
+            case $1 in
+            list) echo 'Error: the daemon has no time' >&2; exit 1 ;;
+            info) exit 1 ;;
+            exec) echo running ;;
+            esac";
+        std::fs::write(&client, script).unwrap();
+        std::fs::set_permissions(&client, PermissionsExt::from_mode(0o755)).unwrap();
+        let store = Arc::new(LocalStore::open(directory.path().join("store")).unwrap());
+        let mut environments = LocalEnvironments::new(store, directory.path());
+        environments.incus = Incus::new(HostCommands::new()).program(&client);
+        let image = PreparedImage {
+            backend: Backend::IncusLxc,
+            artifact: Artifact {
+                id: ArtifactId(7),
+                category: "debian:system-tarball".to_owned(),
+                data: serde_json::json!({}),
+                files: Vec::new(),
+            },
+            name: "artifact/7".to_owned(),
+            virt_server: "incus".to_owned(),
+            virt_server_arguments: Vec::new(),
+        };
+        let instance = environments.start(&image, &Abort::new()).await.unwrap();
+        instance.stop().await.unwrap();
+        let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
+        assert_eq!(log, "list\ninfo\nlaunch\nexec\ndelete\n");
+    }
 }

@@ -52,8 +52,10 @@ pub(in crate::executor) fn keep(
             Ok(())
         }
         Err(error) => {
-            let words = format!("cannot make the namespaces of a sandbox: {error}");
-            let result = Err(Failure::Unsupported(words));
+            let result = Err(Failure::of_namespaces(
+                "the namespaces of a sandbox",
+                &error,
+            ));
             message::send(control.as_fd(), &Report::Done { id: 0, result }, &[])
         }
     }
