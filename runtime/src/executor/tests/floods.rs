@@ -23,7 +23,8 @@ async fn end(mut flood: Command, mark: &str) {
     let (exit, told) = tokio::join!(host.run(flood, &abort), ended);
     eprintln!("the flood was dead {:?} after the abort", told.elapsed());
     assert_eq!(exit.unwrap(), Exit::Aborted, "{}", memory.text());
-    assert!(start.elapsed() < UNENDED, "it ended by itself");
+    // Killed one by one, the second flood goes on to its own end.
+    assert!(start.elapsed() < UNENDED / 2, "it all but ended by itself");
     assert_eq!(processes_with(mark), 0);
     assert_eq!(output_of(&host, shell("echo usable")).await.1, "usable\n");
 }
