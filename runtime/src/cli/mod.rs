@@ -1,5 +1,6 @@
 //! The command line: arguments in, printing out. One file for each subcommand.
 
+mod allowance;
 mod artifact;
 mod can_run_on;
 mod compile;

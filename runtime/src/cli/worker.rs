@@ -4,6 +4,7 @@ mod check;
 mod log;
 mod status;
 
+use super::allowance::AllowanceArguments;
 use super::error::CliError;
 use super::output::Output;
 use super::places::Places;
@@ -15,7 +16,7 @@ use log::LogTarget;
 use std::path::PathBuf;
 use std::sync::Arc;
 use task_runtime::artifacts::debusine::{Patience, Server};
-use task_runtime::executor::HostCommands;
+use task_runtime::executor::{Allowance, HostCommands};
 use task_runtime::host::WebDownloads;
 use task_runtime::lifecycle::RunOptions;
 use task_runtime::worker::configuration::{Configuration, LogLevel};
@@ -36,6 +37,7 @@ Examples:
   task-runtime worker --check
   task-runtime worker --log-level DEBUG
   task-runtime worker --on-terminate drain --metrics-port 9464
+  task-runtime worker --memory-limit 16GiB --process-limit 20000 --grace 10
   task-runtime worker status
 
 Signals: SIGTERM and SIGINT end it as --on-terminate says; a second one ends it at once. A result that the server does not have yet is kept,
@@ -70,6 +72,8 @@ pub struct Arguments {
     /// What SIGTERM does to a task that runs
     #[arg(long, value_name = "HOW", default_value = "abort")]
     on_terminate: OnTerminate,
+    #[command(flatten)]
+    allowance: AllowanceArguments,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -162,7 +166,8 @@ async fn prepare(
         });
     }
     let operator = Arc::new(Operator::new(server.api(), spool.directory(), metrics));
-    assemble(server, spool, operator, tasks, places)
+    let allowance = arguments.allowance.allowance();
+    assemble(server, spool, operator, tasks, places, allowance)
 }
 
 /// Registers this machine, and keeps the token.
@@ -190,6 +195,7 @@ fn assemble(
     operator: Arc<Operator>,
     tasks: Tasks,
     places: &Places,
+    allowance: Allowance,
 ) -> Result<Worker, CliError> {
     let cache = places.cache()?;
     let options = RunOptions {
@@ -209,10 +215,10 @@ fn assemble(
             registry,
             linkers: tasks.linkers,
             facts: tasks.facts,
-            commands: Arc::new(HostCommands::new()),
+            commands: Arc::new(HostCommands::new().allowance(&allowance)),
             downloads: Arc::new(WebDownloads::default()),
             environments: Box::new(move |store| {
-                Arc::new(PassableEnvironments::new(store, &images, &runs))
+                Arc::new(PassableEnvironments::new(store, &images, &runs, &allowance))
             }),
             cache,
             options,

@@ -5,13 +5,13 @@
 //! everything that was started for it is killed.
 
 use super::cgroup::{self, Cgroup, OomKills};
+use super::descendants::{kill_children, kill_descendants};
 use super::orders::{Errand, Launch, Refusal, Report, Status, Step};
-use super::supervise::{Territory, Watch, announce_children, kill_children};
+use super::supervise::{Territory, Watch, announce_children};
 use super::system::{self, Fork};
 use super::temporary::{TMPDIR, Temporary};
-use super::{ExecutorError, message, sandbox, supervise, work};
+use super::{ExecutorError, message, sandbox, work};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use std::collections::HashSet;
@@ -29,6 +29,9 @@ const HELPER: &str = "--task-runtime-helper";
 
 /// Whether this program's `main` lets itself be used as a helper.
 static ENTRY_IS_THERE: AtomicBool = AtomicBool::new(false);
+
+/// How often processes are killed one by one before all of them are stopped first: those that multiply as fast as they are killed.
+const STOP_AFTER: u32 = 16;
 
 /// The helper of this process.
 static HELPER_PROCESS: Mutex<Option<Connection>> = Mutex::new(None);
@@ -129,14 +132,14 @@ fn serve(socket: OwnedFd) -> io::Result<()> {
                 drop((socket, children));
                 system::exit(i32::from(run(errand, descriptors).is_err()));
             }
-            Ok(Fork::Parent(supervisor)) => drop(supervisors.0.insert(supervisor)),
+            Ok(Fork::Parent(supervisor)) => drop(supervisors.running.insert(supervisor)),
             // The control socket closes here, and the runtime says so.
             Err(_) => {}
         }
     }
     drop(socket);
     // The runtime is gone, which every supervisor sees for itself.
-    while !supervisors.0.is_empty() {
+    while !supervisors.running.is_empty() {
         wait_for_children(&children)?;
         supervisors.look_after();
     }
@@ -159,7 +162,7 @@ fn wait_for_errand(
             result => result?,
         };
         if entries[1].any().unwrap_or(false) {
-            while let Ok(Some(_)) = children.read_signal() {}
+            let _ = children.read_signal();
             supervisors.look_after();
         }
         if entries[0].any().unwrap_or(true) {
@@ -174,32 +177,35 @@ fn wait_for_children(children: &SignalFd) -> io::Result<()> {
         Ok(_) | Err(nix::Error::EINTR) => {}
         Err(error) => return Err(error.into()),
     }
-    while let Ok(Some(_)) = children.read_signal() {}
+    let _ = children.read_signal();
     Ok(())
 }
 
 /// The children of the helper that it has forked itself.
 #[derive(Default)]
-struct Supervisors(HashSet<Pid>);
+struct Supervisors {
+    running: HashSet<Pid>,
+    /// How often there were orphans one time after the other.
+    attempts: u32,
+}
 
 impl Supervisors {
-    /// Takes the ended children's statuses. After a supervisor that was killed, its command is killed: the end of each process of it brings up the next.
+    /// Takes the ended children's statuses, and kills whatever a supervisor left that was killed or gave up: the end of each process brings up the next.
     fn look_after(&mut self) {
-        let mut orphans = false;
         while let Ok(Some((child, status))) = system::reap() {
-            let supervisor = self.0.remove(&child);
-            orphans |= !supervisor || matches!(status, Status::Signalled(_));
+            let supervisor = self.running.remove(&child);
             if supervisor && matches!(status, Status::Signalled(_)) {
                 cgroup::sweep();
             }
         }
-        if !orphans {
-            return;
-        }
-        for orphan in supervise::children() {
-            if !self.0.contains(&orphan) {
-                let _ = kill(orphan, Signal::SIGKILL);
-            }
+        let is_supervisor = |child: Pid| self.running.contains(&child);
+        let orphans = kill_children(is_supervisor);
+        self.attempts = match orphans {
+            0 => 0,
+            _ => self.attempts.wrapping_add(1),
+        };
+        if self.attempts % STOP_AFTER == STOP_AFTER - 1 {
+            kill_descendants(is_supervisor);
         }
     }
 }
@@ -271,11 +277,15 @@ impl Territory for Host {
         self.cgroup.as_ref().is_some_and(Cgroup::limits_memory)
     }
 
-    fn kill_all(&self) {
+    fn kill_all(&self, attempt: u32) {
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill();
         }
-        kill_children();
+        let nobody = |_| false;
+        if attempt % STOP_AFTER == STOP_AFTER - 1 {
+            kill_descendants(nobody);
+        }
+        kill_children(nobody);
     }
 
     fn out_of_memory(&self) -> bool {

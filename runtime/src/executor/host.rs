@@ -5,7 +5,7 @@ use super::ids::IdMap;
 use super::message::{self, Channel};
 use super::orders::{Errand, Launch};
 use super::temporary::{self, TMPDIR};
-use super::{Abort, Command, Commands, ExecutorError, Exit, Limits, helper};
+use super::{Abort, Allowance, Command, Commands, ExecutorError, Exit, Limits, helper};
 use async_trait::async_trait;
 use std::io;
 use std::os::fd::AsFd;
@@ -59,6 +59,11 @@ impl HostCommands {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// Sets grace and limits as an operator allows them.
+    pub fn allowance(self, allowance: &Allowance) -> Self {
+        self.grace(allowance.grace).limits(allowance.limits)
     }
 
     /// Sets the directory beneath which each command gets one for its temporary files; else it is that of this process. Programs with sub-ids

@@ -1,6 +1,7 @@
 //! User and group ids of sandboxes: which ids of the host stand behind 0 to 65535 inside, and entering a user namespace that maps them.
 
 use super::ExecutorError;
+use super::cgroup::Birth;
 use super::system::{self, Fork};
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 
 /// How many ids a sandbox has: 0 to 65535, as Debian uses them.
@@ -104,6 +106,11 @@ impl IdMap {
         (self.users, self.groups)
     }
 
+    /// Whether something belongs to the root of sandboxes. What was made before `/etc/subuid` was edited does not.
+    pub(super) fn own(&self, found: &fs::Metadata) -> bool {
+        (found.uid(), found.gid()) == self.root()
+    }
+
     /// Inside id, outside id, count: the lines of a `uid_map` and a `gid_map`.
     fn lines(&self, known: Known) -> [Vec<[u32; 3]>; 2] {
         let mut maps = [vec![[0, self.users, IDS]], vec![[0, self.groups, IDS]]];
@@ -141,16 +148,18 @@ impl IdMap {
     }
 }
 
-/// Forks into a new user namespace and further ones (`flags`) and, if given, a cgroup. The child is still the caller, and nobody inside, until it calls
+/// Forks into a new user namespace and further ones (`flags`) and, if given and the kernel lets it, into a cgroup. The child is still the caller, and nobody inside, until it calls
 /// [`become_root`]. Single-threaded callers only. An error says what to do about it.
 pub(super) fn enter(
     map: &IdMap,
     known: Known,
     flags: i32,
     cgroup: Option<BorrowedFd<'_>>,
-) -> io::Result<Fork> {
+) -> io::Result<(Fork, Birth)> {
     let (go, say_go) = pipe2(OFlag::O_CLOEXEC)?;
-    match system::fork_into(libc::CLONE_NEWUSER | flags, cgroup).map_err(not_made)? {
+    let flags = libc::CLONE_NEWUSER | flags;
+    let (fork, birth) = system::fork_into_if_can_be(flags, cgroup).map_err(not_made)?;
+    match fork {
         Fork::Parent(child) => {
             drop(go);
             if let Err(error) = map.write(child, known) {
@@ -159,19 +168,19 @@ pub(super) fn enter(
                 return Err(error);
             }
             File::from(say_go).write_all(b".")?;
-            Ok(Fork::Parent(child))
+            Ok((Fork::Parent(child), birth))
         }
         Fork::Child => {
             drop(say_go);
             if File::from(go).read_exact(&mut [0]).is_err() {
                 system::exit(1);
             }
-            Ok(Fork::Child)
+            Ok((Fork::Child, birth))
         }
     }
 }
 
-/// Why the kernel makes no user namespace, as user_namespaces(7) and clone(2) explain its errors.
+/// Why the kernel makes no user namespace, as user_namespaces(7) and clone(2) explain its errors. That there is no room just now is told by the kind.
 fn not_made(error: nix::Error) -> io::Error {
     let remedy = match error {
         nix::Error::ENOSPC => {
@@ -185,7 +194,8 @@ fn not_made(error: nix::Error) -> io::Error {
         }
         _ => "use a kernel with CONFIG_USER_NS",
     };
-    io::Error::other(format!("{}; {remedy}", io::Error::from(error)))
+    let error = io::Error::from(error);
+    io::Error::new(error.kind(), format!("{error}; {remedy}"))
 }
 
 /// Becomes the root of a user namespace that has been entered, to die with its parent.

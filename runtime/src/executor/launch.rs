@@ -1,6 +1,6 @@
 //! Starting a command from a single-threaded process: pipes, a fork, a session of its own, exec.
 
-use super::cgroup::Cgroup;
+use super::cgroup::{Birth, Cgroup};
 use super::orders::{Credentials, ErrorOutput, Launch, Refusal, Step};
 use super::supervise::Territory;
 use super::system::{self, Fork};
@@ -41,11 +41,11 @@ pub(super) fn start(launch: &Launch, territory: &dyn Territory) -> Result<Starte
     let (streams, pipes) = Streams::new(launch).map_err(|e| at(Step::Pipes)(e as i32))?;
     let (failure, tell_failure) = pipe2(OFlag::O_CLOEXEC).map_err(|e| at(Step::Pipes)(e as i32))?;
     let parent = getpid();
-    let mut child = || {
+    let mut child = |birth| {
         let Err(refusal) = become_command(
             launch,
             parent,
-            territory,
+            (territory, birth),
             &streams,
             |path| execve(path, &arguments, &environment),
             &programs,
@@ -66,19 +66,17 @@ pub(super) fn start(launch: &Launch, territory: &dyn Territory) -> Result<Starte
 }
 
 /// Starts the child, in the cgroup if there is one and the kernel lets this process put others there.
-fn born(cgroup: Option<BorrowedFd<'_>>, child: &mut dyn FnMut()) -> nix::Result<Pid> {
+fn born(cgroup: Option<BorrowedFd<'_>>, child: &mut dyn FnMut(Birth)) -> nix::Result<Pid> {
     if cgroup.is_none() {
-        return system::spawn(child);
+        return system::spawn(&mut || child(Birth::Outside));
     }
     match system::fork_into(0, cgroup) {
         Ok(Fork::Parent(child)) => Ok(child),
         Ok(Fork::Child) => {
-            child();
+            child(Birth::Inside);
             system::exit(127)
         }
-        Err(Errno::EACCES | Errno::EPERM | Errno::EOPNOTSUPP | Errno::EBUSY | Errno::ENOSYS) => {
-            system::spawn(child)
-        }
+        Err(error) if system::refuses_cgroup(error) => system::spawn(&mut || child(Birth::Outside)),
         Err(error) => Err(error),
     }
 }
@@ -87,7 +85,7 @@ fn born(cgroup: Option<BorrowedFd<'_>>, child: &mut dyn FnMut()) -> nix::Result<
 fn become_command(
     launch: &Launch,
     parent: Pid,
-    territory: &dyn Territory,
+    (territory, birth): (&dyn Territory, Birth),
     streams: &Streams,
     execute: impl Fn(&CString) -> nix::Result<Infallible>,
     programs: &[CString],
@@ -98,13 +96,15 @@ fn become_command(
             errno: error as i32,
         }
     };
+    let mut memory_is_limited = territory.limits_memory();
     if let Some(cgroup) = territory.cgroup() {
         let error = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
-        cgroup.join().map_err(error).map_err(at(Step::Limits))?;
+        let joined = cgroup.join(birth).map_err(error);
+        memory_is_limited &= joined.map_err(at(Step::Limits))?;
     }
     setsid().map_err(at(Step::Process))?;
     streams.take().map_err(at(Step::Streams))?;
-    let limited = launch.limits.apply(territory.limits_memory());
+    let limited = launch.limits.apply(memory_is_limited);
     limited.map_err(at(Step::Limits))?;
     if let Some(credentials) = &launch.credentials {
         assume(credentials).map_err(at(Step::Credentials))?;

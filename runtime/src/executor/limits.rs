@@ -1,7 +1,31 @@
 //! How much of the machine a command, or a sandbox with all that runs in it, may use.
 
+use super::host::DEFAULT_GRACE;
 use nix::sys::resource::{Resource, setrlimit};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What an operator allows everything that tasks run: each command on the host, and each instance with all that runs in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// What each may use.
+    pub limits: Limits,
+    /// Keep what a sandbox changes in memory, up to so many bytes, instead of on disk.
+    pub scratch_memory: Option<u64>,
+}
+
+impl Default for Allowance {
+    /// [`DEFAULT_GRACE`], no limits, on disk.
+    fn default() -> Self {
+        Self {
+            grace: DEFAULT_GRACE,
+            limits: Limits::default(),
+            scratch_memory: None,
+        }
+    }
+}
 
 /// Limits; none is no limit of this kind.
 ///
@@ -24,7 +48,7 @@ pub struct Limits {
 impl Limits {
     /// Whether a cgroup is wanted for them.
     pub(super) fn want_cgroup(&self) -> bool {
-        self.memory.is_some() || self.processors.is_some()
+        self.memory.is_some() || self.processors.is_some() || self.processes.is_some()
     }
 
     /// Limits this process and those that it will start, as far as the kernel can without a cgroup. Nothing dumps its core, which would end

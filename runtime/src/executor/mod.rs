@@ -7,6 +7,7 @@ mod ask;
 mod availability;
 mod cgroup;
 mod command;
+mod descendants;
 mod error;
 mod follow;
 mod helper;
@@ -21,6 +22,7 @@ mod message;
 mod orders;
 pub(crate) mod owner;
 mod probe;
+pub(crate) mod remove;
 mod sandbox;
 mod supervise;
 mod system;
@@ -41,9 +43,9 @@ pub use images::{
     CachedImage, DEFAULT_KEPT, DEFAULT_UNPACKED_SIZE, Image, ImageCache, ImageDigest, ImageFile,
     Recoding,
 };
-pub use incus::{INCUS_PROFILE, Incus, IncusImage, IncusImageKind, IncusInstance};
+pub use incus::{INCUS_PROFILE, Incus, IncusImage, IncusImageKind, IncusInstance, IncusKind};
 pub use instance::Instance;
-pub use limits::Limits;
-pub use probe::{Capabilities, Guarantee, Tool, probe};
-pub use sandbox::{Sandbox, SandboxOptions, SandboxScratch, sweep};
+pub use limits::{Allowance, Limits};
+pub use probe::{Capabilities, Guarantee, Tool, probe, unenforced};
+pub use sandbox::{DEFAULT_PROCESSES, Sandbox, SandboxOptions, SandboxScratch, sweep};
 pub use work::{NamespaceFor, remove_directory, try_user_namespace};

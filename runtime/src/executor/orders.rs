@@ -4,6 +4,7 @@ use super::ids::IdMap;
 use super::{ExecutorError, Limits};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
+use std::io;
 
 /// What the runtime asks of its helper. The first descriptor that comes with it is the socket for everything further.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,6 +85,17 @@ pub(super) enum Failure {
     File(String),
     System(String),
     Unsupported(String),
+}
+
+impl Failure {
+    /// Why there are no new namespaces: this machine makes none, or has no room for them just now.
+    pub(super) fn of_namespaces(what: &str, error: &io::Error) -> Self {
+        let words = format!("cannot make {what}: {error}");
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => Self::System(words),
+            _ => Self::Unsupported(words),
+        }
+    }
 }
 
 impl From<Failure> for ExecutorError {

@@ -190,8 +190,32 @@ fn try_cgroup() -> Result<(), String> {
     })
 }
 
+/// How to get controllers.
+const HOW: &str = "delegate these controllers to the worker: with systemd by Delegate=yes and DelegateSubgroup=worker in its service, else by running as root";
+
+/// Says which of these limits do not hold here for a command as a whole, for want of cgroups, and what holds instead; none if all of them do.
+pub fn unenforced(limits: &Limits) -> Option<String> {
+    let instead = |name: &str| match name {
+        "memory" => "memory is limited for each process by itself",
+        "pids" => "processes are limited for each user of a sandbox, and not on the host",
+        _ => "processors are not limited",
+    };
+    let mut wanted = cgroup::wanted(limits).peekable();
+    wanted.peek()?;
+    let found = cgroup::controllers().unwrap_or_default();
+    let missing: Vec<_> = wanted.filter(|name| !found.contains(name)).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let words: Vec<_> = missing.iter().map(|name| instead(name)).collect();
+    Some(format!(
+        "no cgroup with {} can be made here: {}; {HOW}",
+        missing.join(", "),
+        words.join(", ")
+    ))
+}
+
 fn try_limits() -> Result<(), String> {
-    const HOW: &str = "delegate these controllers to the worker: with systemd by Delegate=yes and DelegateSubgroup=worker in its service, else by running as root";
     let found = cgroup::controllers()
         .map_err(|error| format!("there are no cgroups for limits ({error}); {HOW}"))?;
     let wanted = ["memory", "pids", "cpu"];

@@ -6,15 +6,18 @@ use super::orders::{End, Launch, Order, Report, Status};
 use super::{message, system};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// How long killed processes may take to vanish before they are reported as survivors.
+/// How long none of the killed processes may vanish before those that are left are reported as survivors.
 const KILL_TAKES: Duration = Duration::from_secs(10);
+
+/// How long killing may take in all, while processes still come and vanish.
+const KILLING_TAKES: Duration = Duration::from_secs(600);
 
 /// The processes among which a command runs: how it gets in, and how everything it left is killed.
 pub(super) trait Territory {
@@ -24,8 +27,9 @@ pub(super) trait Territory {
     /// Whether a cgroup limits the memory of the command.
     fn limits_memory(&self) -> bool;
 
-    /// Sends SIGKILL to everything that is still alive, as far as it can be seen at this moment.
-    fn kill_all(&self);
+    /// Sends SIGKILL to everything that is still alive, as far as it can be seen at this moment. The attempts are counted from 0: who is left after some
+    /// deserves more effort.
+    fn kill_all(&self, attempt: u32);
 
     /// Whether the kernel has killed something for want of memory.
     fn out_of_memory(&self) -> bool;
@@ -93,6 +97,7 @@ impl Watch<'_> {
             status: None,
             terminated: false,
             kill_at: None,
+            ended: 0,
         };
         let accompanied = self.follow(&mut running).unwrap_or(false);
         let _ = killpg(running.child, Signal::SIGKILL);
@@ -133,16 +138,23 @@ impl Watch<'_> {
 
     /// Kills until no child is left; whether some would not go.
     fn clear(&self, running: &mut Running) -> io::Result<bool> {
-        let give_up = Instant::now() + KILL_TAKES;
-        loop {
-            self.territory.kill_all();
-            let left = running.reap()?;
-            if !left || Instant::now() > give_up {
-                return Ok(left);
+        let begin = Instant::now();
+        let (mut last_end, mut ended) = (begin, running.ended);
+        for attempt in 0.. {
+            self.territory.kill_all(attempt);
+            if !running.reap()? {
+                return Ok(false);
+            }
+            if running.ended != ended {
+                (last_end, ended) = (Instant::now(), running.ended);
+            }
+            if last_end.elapsed() > KILL_TAKES || begin.elapsed() > KILLING_TAKES {
+                break;
             }
             // Usually a child's end wakes this. The short limit is for those that were born between two looks.
             self.wait_for_children(Duration::from_millis(5))?;
         }
+        Ok(true)
     }
 
     fn wait_for_children(&self, limit: Duration) -> io::Result<()> {
@@ -152,8 +164,9 @@ impl Watch<'_> {
         Ok(())
     }
 
+    /// However many have ended, there is one announcement. Whoever announces as fast as it is read must not hold this process up: hence no loop.
     fn drain_signals(&self) {
-        while let Ok(Some(_)) = self.children.read_signal() {}
+        let _ = self.children.read_signal();
     }
 
     fn wait(&self, until: Option<Instant>) -> io::Result<Event> {
@@ -206,6 +219,8 @@ struct Running {
     status: Option<Status>,
     terminated: bool,
     kill_at: Option<Instant>,
+    /// How many processes have ended, this one and its descendants.
+    ended: u64,
 }
 
 impl Running {
@@ -213,8 +228,12 @@ impl Running {
     fn reap(&mut self) -> io::Result<bool> {
         loop {
             match system::reap() {
-                Ok(Some((pid, status))) if pid == self.child => self.status = Some(status),
-                Ok(Some(_)) => {}
+                Ok(Some((pid, status))) => {
+                    self.ended += 1;
+                    if pid == self.child {
+                        self.status = Some(status);
+                    }
+                }
                 Ok(None) => return Ok(true),
                 Err(Errno::ECHILD) => return Ok(false),
                 Err(error) => return Err(error.into()),
@@ -238,43 +257,4 @@ impl Running {
                 .map_or(deadline, |earlier| earlier.min(deadline)),
         );
     }
-}
-
-/// Kills the direct children of this process. Their own children become direct ones by that, if this process is their subreaper.
-pub(super) fn kill_children() {
-    for child in children() {
-        let _ = kill(child, Signal::SIGKILL);
-    }
-}
-
-/// Only children are named, for nobody but this process can free their numbers: no stranger is hit.
-pub(super) fn children() -> Vec<Pid> {
-    let numbers = |text: String| -> Vec<Pid> {
-        text.split_ascii_whitespace()
-            .filter_map(|number| number.parse().ok().map(Pid::from_raw))
-            .collect()
-    };
-    match std::fs::read_to_string("/proc/thread-self/children") {
-        Ok(text) => numbers(text),
-        Err(_) => children_by_search(),
-    }
-}
-
-/// For kernels without a list of children.
-fn children_by_search() -> Vec<Pid> {
-    let own = nix::unistd::getpid().to_string();
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    processes
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let number = entry.file_name().to_str()?.parse().ok()?;
-            let stat = std::fs::read(entry.path().join("stat")).ok()?;
-            // "pid (name) state parent …": the name may contain anything, also parentheses.
-            let end_of_name = stat.iter().rposition(|&byte| byte == b')')?;
-            let rest = std::str::from_utf8(&stat[end_of_name + 1..]).ok()?;
-            (rest.split_ascii_whitespace().nth(1)? == own).then(|| Pid::from_raw(number))
-        })
-        .collect()
 }

@@ -1,5 +1,6 @@
 //! The system calls that have no safe wrapper: the only `unsafe` of the executor.
 
+use super::cgroup::Birth;
 use super::orders::Status;
 use nix::errno::Errno;
 use nix::libc;
@@ -55,6 +56,39 @@ pub(super) fn fork_into(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> nix::Resu
         0 => Ok(Fork::Child),
         pid => Ok(Fork::Parent(Pid::from_raw(pid as i32))),
     }
+}
+
+/// The same; where the kernel refuses the cgroup, not in it, which the answer tells.
+pub(super) fn fork_into_if_can_be(
+    flags: i32,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> nix::Result<(Fork, Birth)> {
+    let Some(cgroup) = cgroup else {
+        return Ok((fork_into(flags, None)?, Birth::Outside));
+    };
+    match fork_into(flags, Some(cgroup)) {
+        Ok(fork) => Ok((fork, Birth::Inside)),
+        // The namespaces may have been the reason as well: then they are that again.
+        Err(error) if refuses_cgroup(error) => Ok((fork_into(flags, None)?, Birth::Outside)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether this may be the kernel's answer to a cgroup that it lets nobody be born into: permissions of a common ancestor, a threaded or an inner
+/// cgroup, one that was removed, or a kernel (or a filter around it) that knows no such births.
+pub(super) fn refuses_cgroup(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::EACCES
+            | Errno::EPERM
+            | Errno::EOPNOTSUPP
+            | Errno::EBUSY
+            | Errno::ENODEV
+            | Errno::ENOENT
+            | Errno::EINVAL
+            | Errno::E2BIG
+            | Errno::ENOSYS
+    )
 }
 
 /// Runs `child`, which is to execute a program, in a new process that shares this one's memory until it executes a program or ends; this one stands still until then. It

@@ -1,12 +1,14 @@
 //! The directory for temporary files that a command on the host has for itself. It goes with the command, whoever owns what is in it.
 
 use super::ids::{self, IdMap, Known};
+use super::remove::empty;
 use super::system::{self, Fork};
 use super::{owner, work};
 use nix::unistd::geteuid;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -40,30 +42,19 @@ impl Temporary {
 
     /// Removes it with everything in it. Single-threaded callers only.
     pub(super) fn remove(&self) -> io::Result<()> {
-        let removed = fs::remove_dir_all(&self.path);
-        let Some(ids) = self.ids.filter(|_| removed.is_err()) else {
-            return removed;
-        };
-        match ids::enter(&ids, Known::InsideAndCaller, 0, None)? {
-            Fork::Parent(child) => drop(system::wait_for(child)?),
-            Fork::Child => {
-                let emptied = ids::become_root().is_ok() && empty(&self.path).is_ok();
-                system::exit(i32::from(!emptied));
+        let directory = File::open(&self.path)?;
+        let emptied = empty(directory.as_fd());
+        if let Some(ids) = self.ids.filter(|_| emptied.is_err()) {
+            match ids::enter(&ids, Known::InsideAndCaller, 0, None)?.0 {
+                Fork::Parent(child) => drop(system::wait_for(child)?),
+                Fork::Child => {
+                    let emptied = ids::become_root().is_ok() && empty(directory.as_fd()).is_ok();
+                    system::exit(i32::from(!emptied));
+                }
             }
         }
-        fs::remove_dir_all(&self.path)
+        fs::remove_dir(&self.path)
     }
-}
-
-fn empty(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => fs::remove_dir_all(entry.path())?,
-            false => fs::remove_file(entry.path())?,
-        }
-    }
-    Ok(())
 }
 
 /// Removes the directories whose owners were killed together with those who would have cleared up; how many there were.

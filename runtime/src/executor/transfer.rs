@@ -92,7 +92,8 @@ pub(super) async fn copy(
                 "the file has {size} bytes, more than the {limit} that are allowed; make it smaller or raise the limit"
             )));
         }
-        match copy_data(&mut from, &mut to, &abort) {
+        // What it grows by meanwhile is not taken.
+        match copy_data(&mut from, size, &mut to, &abort) {
             Err(error) if abort.is_cancelled() => {
                 tracing::debug!("a copy was given up: {error}");
                 Err(ExecutorError::Aborted)
@@ -105,12 +106,12 @@ pub(super) async fn copy(
         .unwrap_or_else(|error| Err(ExecutorError::System(error.to_string())))
 }
 
-fn copy_data(from: &mut File, to: &mut File, abort: &Abort) -> io::Result<()> {
+fn copy_data(from: &mut File, size: u64, to: &mut File, abort: &Abort) -> io::Result<()> {
     let Ok(mut position) = from.stream_position() else {
         return copy_stream(from, to, u64::MAX, abort);
     };
     let start = to.stream_position()?;
-    let (first, size) = (position, from.metadata()?.len());
+    let first = position;
     while position < size {
         let data = match lseek(&*from, position as i64, Whence::SeekData) {
             Ok(data) => data as u64,

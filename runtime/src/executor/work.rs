@@ -3,6 +3,7 @@
 use super::ids::{self, IdMap, Known};
 use super::message::{self, Channel};
 use super::orders::{Errand, Failure, Report, Work};
+use super::remove::remove_all;
 use super::supervise::announce_children;
 use super::system::{self, Fork};
 use super::unpack::{Rules, decompress, pour, unpack};
@@ -17,6 +18,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Has work done and waits for it. After an abort it is killed: what it was making is left half-made.
 pub(super) async fn request(
@@ -66,11 +68,8 @@ pub async fn try_user_namespace(purpose: NamespaceFor) -> Result<(), ExecutorErr
     request(Some(ids), Work::Nothing, &[], &Abort::new()).await
 }
 
-/// Removes a directory with everything in it, also what users of sub-ids own.
+/// Removes a directory with everything in it, however deep it is, also what users of sub-ids own. One that is not there is no error.
 pub async fn remove_directory(path: &Path) -> Result<(), ExecutorError> {
-    let Err(error) = fs::remove_dir_all(path) else {
-        return Ok(());
-    };
     let failed = |error: &dyn std::fmt::Display| {
         ExecutorError::System(format!(
             "{} cannot be removed: {error}; remove it by hand, as root",
@@ -78,16 +77,42 @@ pub async fn remove_directory(path: &Path) -> Result<(), ExecutorError> {
         ))
     };
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(failed(&error));
+        return Err(failed(&"it is no name in a directory"));
     };
-    let Ok(ids) = IdMap::of_this_process() else {
-        return Err(failed(&error));
+    let parent = Arc::new(File::open(parent).map_err(|error| failed(&error))?);
+    let as_caller = || {
+        let (parent, name) = (Arc::clone(&parent), name.to_owned());
+        tokio::task::spawn_blocking(move || remove_all(parent.as_fd(), &name))
     };
-    let parent = File::open(parent).map_err(|error| failed(&error))?;
-    let remove = Work::Remove { name: name.into() };
-    request(Some(ids), remove, &[parent.as_fd()], &Abort::new())
-        .await
-        .map_err(|error| failed(&error))
+    match as_caller().await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => {
+            tracing::debug!("{}: not all of it is the caller's: {error}", path.display());
+        }
+        Err(error) => return Err(failed(&error)),
+    }
+    if let Ok(ids) = IdMap::of_this_process() {
+        let remove = Work::Remove { name: name.into() };
+        // It cannot do all that the caller can, who is in more groups: what it left is told below.
+        let _ = request(Some(ids), remove, &[parent.as_fd()], &Abort::new()).await;
+    }
+    match as_caller().await {
+        Ok(removed) => removed.map_err(|error| failed(&error)),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// Puts a directory aside that belongs to others than the sandboxes of today, and removes it if that can be. Its new name ends in `.tmp`.
+pub(super) async fn put_aside(path: &Path) -> io::Result<()> {
+    let aside = path.with_extension(format!("{:08x}.tmp", rand::random::<u32>()));
+    fs::rename(path, &aside)?;
+    if let Err(error) = remove_directory(&aside).await {
+        tracing::warn!(
+            "{} was made with other subordinate ids than those of today (was /etc/subuid edited?), and stays: {error}",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// The helper's side: does the work in a child, which is killed when the runtime loses interest.
@@ -99,7 +124,7 @@ pub(super) fn attend(
 ) -> io::Result<()> {
     let children = announce_children()?;
     let forked = match ids {
-        Some(ids) => ids::enter(&ids, Known::InsideAndCaller, 0, None),
+        Some(ids) => ids::enter(&ids, Known::InsideAndCaller, 0, None).map(|(fork, _)| fork),
         None => system::fork().map_err(io::Error::from),
     };
     let child = match forked {
@@ -120,9 +145,7 @@ pub(super) fn attend(
             system::exit(0);
         }
         Err(error) => {
-            let result = Err(Failure::Unsupported(format!(
-                "cannot make a user namespace: {error}"
-            )));
+            let result = Err(Failure::of_namespaces("a user namespace", &error));
             return message::send(control.as_fd(), &Report::Done { id: 0, result }, &[]);
         }
     };
@@ -182,7 +205,7 @@ pub(super) fn keep(
             besides.attend();
         }
         // Also other children may have ended: newuidmap, say.
-        while let Ok(Some(_)) = children.read_signal() {}
+        let _ = children.read_signal();
         while let Some((ended, _)) = system::reap()? {
             if ended == child {
                 return Ok(());
@@ -202,10 +225,8 @@ fn perform(work: &Work, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
     match work {
         Work::Nothing => Ok(()),
         Work::Unpack { name, size } => unpack_image(&next()?, name, next()?, *size),
-        Work::Remove { name } => {
-            within(&next()?)?;
-            remove(name)
-        }
+        Work::Remove { name } => remove_all(next()?.as_fd(), name)
+            .map_err(|error| Failure::System(format!("cannot remove {error}; remove it by hand"))),
         Work::MakeDirectory { name } => {
             within(&next()?)?;
             make_directory(name)
@@ -255,21 +276,6 @@ fn unpack_image(
     unpack(archive, rules)?;
     let root = File::open("/").map_err(system("open"))?;
     syncfs(&root).map_err(|e| system("write")(e.into()))
-}
-
-fn remove(name: &OsStr) -> Result<(), Failure> {
-    let result = match fs::symlink_metadata(name) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(name),
-        Ok(_) => fs::remove_file(name),
-        Err(error) => Err(error),
-    };
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::System(format!(
-            "cannot remove {}: {error}; remove it by hand",
-            name.display()
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// Made closed to others, then given away: nobody but the root of sandboxes gets in between.

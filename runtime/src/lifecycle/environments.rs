@@ -2,9 +2,9 @@
 
 use crate::artifacts::{Artifact, ArtifactId, ArtifactStore};
 use crate::executor::{
-    Abort, ExecutorError, HostCommands, INCUS_PROFILE, Image, ImageCache, ImageFile, Incus,
-    IncusImage, IncusImageKind, IncusInstance, Instance, Recoding, Sandbox, SandboxOptions,
-    SandboxScratch, sweep,
+    Abort, Allowance, ExecutorError, HostCommands, INCUS_PROFILE, Image, ImageCache, ImageFile,
+    Incus, IncusImage, IncusImageKind, IncusInstance, IncusKind, Instance, Recoding, Sandbox,
+    SandboxOptions, SandboxScratch, sweep,
 };
 use crate::host::bindings::debusine::task::executor::Backend;
 use crate::host::executor::{check_image, image_file};
@@ -20,6 +20,7 @@ pub struct LocalEnvironments {
     cache: ImageCache,
     scratch: PathBuf,
     incus: Incus,
+    allowance: Allowance,
     /// Images in use: as long as they are held, the cache keeps them.
     images: Mutex<HashMap<ArtifactId, Image>>,
 }
@@ -32,7 +33,28 @@ impl LocalEnvironments {
             cache: image_cache(directory),
             scratch: sandbox_scratch(directory),
             incus: Incus::new(HostCommands::new()),
+            allowance: Allowance::default(),
             images: Mutex::default(),
+        }
+    }
+
+    /// Sets what each instance may use, and how its commands end.
+    pub fn allowance(mut self, allowance: Allowance) -> Self {
+        self.incus = Incus::new(HostCommands::new().grace(allowance.grace));
+        self.allowance = allowance;
+        self
+    }
+
+    fn sandbox_options(&self) -> SandboxOptions {
+        let scratch = match self.allowance.scratch_memory {
+            Some(bytes) => SandboxScratch::Memory(bytes),
+            None => SandboxScratch::Disk(self.scratch.clone()),
+        };
+        SandboxOptions {
+            network: true,
+            grace: self.allowance.grace,
+            limits: self.allowance.limits,
+            ..SandboxOptions::new(scratch)
         }
     }
 
@@ -72,6 +94,18 @@ impl LocalEnvironments {
             &name,
         ];
         Ok(VirtServer::new("unshare", &arguments, &name))
+    }
+
+    /// Instances of killed runtimes. Those that cannot be cleared away keep nobody from working.
+    async fn sweep_incus(&self, abort: &Abort) -> Result<(), ExecutorError> {
+        match self.incus.sweep(abort).await {
+            Err(ExecutorError::Aborted) => Err(ExecutorError::Aborted),
+            Err(error) => {
+                tracing::warn!("instances of killed runtimes may be left: {error}");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
     }
 
     async fn for_incus(
@@ -137,8 +171,14 @@ impl Executors for LocalEnvironments {
         match image.backend {
             Backend::Unshare => {}
             Backend::IncusLxc | Backend::IncusVm => {
-                self.incus.sweep(abort).await?;
-                let instance = IncusInstance::launch(&self.incus, &image.name, abort).await?;
+                self.sweep_incus(abort).await?;
+                let kind = match image.backend {
+                    Backend::IncusVm => IncusKind::Machine,
+                    _ => IncusKind::Container,
+                };
+                let (limits, alias) = (&self.allowance.limits, &image.name);
+                let instance =
+                    IncusInstance::launch(&self.incus, alias, kind, limits, abort).await?;
                 return Ok(Arc::new(instance));
             }
             Backend::Qemu => {
@@ -149,10 +189,8 @@ impl Executors for LocalEnvironments {
             }
         }
         let image = self.image(&image.artifact, abort).await?;
-        sweep(&self.scratch).await?;
-        let mut options = SandboxOptions::new(SandboxScratch::Disk(self.scratch.clone()));
-        options.network = true;
-        let sandbox = Sandbox::start(&self.cache, image, options, abort).await?;
+        sweep(&self.scratch).await;
+        let sandbox = Sandbox::start(&self.cache, image, self.sandbox_options(), abort).await?;
         Ok(Arc::new(sandbox))
     }
 }
@@ -242,5 +280,77 @@ fn incus_image(backend: Backend, artifact: &Artifact, image: &Image) -> IncusIma
         properties: properties
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifacts::local::LocalStore;
+    use crate::executor::Limits;
+    use std::time::Duration;
+
+    #[test]
+    fn a_sandbox_gets_what_the_operator_allows() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(LocalStore::open(directory.path().join("store")).unwrap());
+        let environments = LocalEnvironments::new(store, directory.path());
+        let usual = environments.sandbox_options();
+        assert_eq!(usual.limits, Limits::default());
+        assert_eq!(
+            usual.scratch,
+            SandboxScratch::Disk(sandbox_scratch(directory.path()))
+        );
+        let allowance = Allowance {
+            grace: Duration::from_millis(300),
+            limits: Limits {
+                memory: Some(1 << 30),
+                processes: Some(300),
+                processors: Some(1500),
+                ..Limits::default()
+            },
+            scratch_memory: Some(1 << 28),
+        };
+        let options = environments.allowance(allowance).sandbox_options();
+        assert_eq!(options.limits, allowance.limits);
+        assert_eq!(options.grace, allowance.grace);
+        assert_eq!(options.scratch, SandboxScratch::Memory(1 << 28));
+        assert!(options.network);
+    }
+
+    #[tokio::test]
+    async fn instances_that_cannot_be_swept_keep_no_task_from_starting() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let client = directory.path().join("incus");
+        // Knows no instance, cannot list any, and starts one at once.
+        let script = "#!/bin/sh
+            echo \"$1\" >> \"$(dirname \"$0\")/log\"
+            case $1 in
+            list) echo 'Error: the daemon has no time' >&2; exit 1 ;;
+            info) exit 1 ;;
+            exec) echo running ;;
+            esac";
+        std::fs::write(&client, script).unwrap();
+        std::fs::set_permissions(&client, PermissionsExt::from_mode(0o755)).unwrap();
+        let store = Arc::new(LocalStore::open(directory.path().join("store")).unwrap());
+        let mut environments = LocalEnvironments::new(store, directory.path());
+        environments.incus = Incus::new(HostCommands::new()).program(&client);
+        let image = PreparedImage {
+            backend: Backend::IncusLxc,
+            artifact: Artifact {
+                id: ArtifactId(7),
+                category: "debian:system-tarball".to_owned(),
+                data: serde_json::json!({}),
+                files: Vec::new(),
+            },
+            name: "artifact/7".to_owned(),
+            virt_server: "incus".to_owned(),
+            virt_server_arguments: Vec::new(),
+        };
+        let instance = environments.start(&image, &Abort::new()).await.unwrap();
+        instance.stop().await.unwrap();
+        let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
+        assert_eq!(log, "list\ninfo\nlaunch\nexec\ndelete\n");
     }
 }

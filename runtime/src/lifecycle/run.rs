@@ -149,7 +149,7 @@ impl Runner {
         abort: &Abort,
     ) -> Result<RunResult, RunError> {
         let directory = &self.options.directory;
-        if let Err(error) = WorkDirectories::sweep(directory) {
+        if let Err(error) = WorkDirectories::sweep(directory).await {
             tracing::warn!(
                 "{}: cannot look for what killed runs left: {error}",
                 directory.display()

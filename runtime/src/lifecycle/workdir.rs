@@ -43,8 +43,9 @@ impl WorkDirectories {
         })
     }
 
-    /// Removes the directories of runs of this user that were killed before they could do so themselves.
-    pub fn sweep(parent: &Path) -> io::Result<()> {
+    /// Removes the directories of runs of this user that were killed before they could do so themselves, also what users of sub-ids own. What
+    /// cannot be removed keeps nobody from working: a warning names it and says why.
+    pub async fn sweep(parent: &Path) -> io::Result<()> {
         let me = nix::unistd::geteuid().as_raw();
         for entry in std::fs::read_dir(parent)? {
             let entry = entry?;
@@ -61,8 +62,8 @@ impl WorkDirectories {
                     "{}: left by a run that was killed; removing it",
                     entry.path().display()
                 );
-                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                    tracing::warn!("{}: cannot be removed: {error}", entry.path().display());
+                if let Err(error) = remove_directory(&entry.path()).await {
+                    tracing::warn!("{error}");
                 }
             }
         }
@@ -112,8 +113,19 @@ fn lock(directory: &Path) -> io::Result<Option<Flock<File>>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn directories_of_a_killed_run_are_swept_and_those_of_a_living_one_are_not() -> io::Result<()> {
+    use crate::executor::remove::tests::make_deep;
+    use crate::executor::{Abort, Command, Commands, Exit, HostCommands, Stderr};
+
+    /// What a run leaves that was killed.
+    fn abandoned(parent: &Path, name: &str) -> std::path::PathBuf {
+        let path = parent.join(format!("{PREFIX}4194999.77-{name}"));
+        std::fs::create_dir(&path).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn directories_of_a_killed_run_are_swept_and_those_of_a_living_one_are_not()
+    -> io::Result<()> {
         let parent = tempfile::tempdir()?;
         let living = WorkDirectories::new(parent.path())?;
         let place = |name: String| parent.path().join(name);
@@ -125,10 +137,81 @@ mod tests {
             std::fs::create_dir_all(path.join("content"))?;
         }
         let _lock = lock(&locked)?;
-        WorkDirectories::sweep(parent.path())?;
+        WorkDirectories::sweep(parent.path()).await?;
         assert!(!killed.exists());
         assert!(locked.exists() && foreign.exists() && reference.exists());
         assert!(living.logs().exists());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn directories_of_a_killed_run_are_swept_however_deep_they_are() -> io::Result<()> {
+        let parent = tempfile::tempdir()?;
+        let killed = abandoned(parent.path(), "deep");
+        make_deep(&killed, "down-and-down", 3000);
+        WorkDirectories::sweep(parent.path()).await?;
+        assert!(!killed.exists());
+        let run = WorkDirectories::new(parent.path())?;
+        make_deep(run.logs(), "down-and-down", 3000);
+        run.remove().await.unwrap();
+        assert_eq!(std::fs::read_dir(parent.path())?.count(), 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn directories_of_a_killed_run_are_swept_whoever_owns_what_is_in_them() -> io::Result<()>
+    {
+        let parent = tempfile::tempdir()?;
+        let killed = abandoned(parent.path(), "of-others");
+        // As sbuild and mmdebstrap leave it.
+        let line =
+            "mkdir -p root/deep && touch root/deep/file && chown -R 7:7 root && chmod 700 root";
+        let words = ["unshare", "--map-root-user", "--map-auto", "sh", "-c", line];
+        let command = Command {
+            arguments: words.map(Into::into).into(),
+            directory: Some(killed.clone()),
+            environment: None,
+            as_root: false,
+            stdin: None,
+            stdout: None,
+            stderr: Stderr::Discard,
+            timeout: None,
+        };
+        let exit = HostCommands::new().run(command, &Abort::new()).await;
+        if exit.ok() != Some(Exit::Exited(0)) {
+            eprintln!("skipped: unshare cannot map ids here");
+            return Ok(());
+        }
+        WorkDirectories::sweep(parent.path()).await?;
+        assert!(!killed.exists());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_swept_keeps_no_run_from_its_directories() -> io::Result<()> {
+        let parent = tempfile::tempdir()?;
+        let killed = abandoned(parent.path(), "mounted");
+        std::fs::create_dir(killed.join("mounted"))?;
+        let (nothing, flags) = (None::<&str>, nix::mount::MsFlags::empty());
+        let mounted = killed.join("mounted");
+        if let Err(error) = nix::mount::mount(nothing, &mounted, Some("tmpfs"), flags, nothing) {
+            eprintln!("skipped: only root can mount: {error}");
+            return Ok(());
+        }
+        let other = abandoned(parent.path(), "other");
+        let swept = WorkDirectories::sweep(parent.path()).await;
+        let refused = remove_directory(&killed).await;
+        nix::mount::umount2(&mounted, nix::mount::MntFlags::MNT_DETACH)?;
+        swept?;
+        let words = refused.unwrap_err().to_string();
+        assert!(
+            words.contains(killed.to_str().unwrap()) && words.contains("mounted"),
+            "{words}"
+        );
+        assert!(mounted.exists() && !other.exists());
+        WorkDirectories::new(parent.path())?.remove().await.unwrap();
+        WorkDirectories::sweep(parent.path()).await?;
+        assert_eq!(std::fs::read_dir(parent.path())?.count(), 0);
         Ok(())
     }
 }

@@ -105,7 +105,8 @@ pub fn metadata_of(
 ) -> Result<Map<String, Value>, MetadataError> {
     let has_command = |name: &str| facts.command_available(name);
     let incus_info = match has_command("incus") {
-        true => printed_by("incus", &["info"]),
+        // A daemon that hangs must not keep the worker from starting.
+        true => printed_by("timeout", &["--kill-after=5", "30", "incus", "info"]),
         false => None,
     };
     let machine = nix::sys::utsname::uname()

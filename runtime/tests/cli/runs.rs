@@ -163,6 +163,54 @@ fn a_run_that_cannot_begin_is_an_error_and_is_recorded_as_one() {
     );
 }
 
+#[test]
+fn commands_get_the_limits_of_the_options_or_of_the_environment() {
+    let Some(machine) = Machine::with_task("scripted") else {
+        return;
+    };
+    let data = r#"{"run": "command", "command": ["perl", "-e", "$x = 'x' x 300_000_000"]}"#;
+    let run = ["run", "scripted", "--data", data];
+    let free = machine.ask(&run);
+    assert_eq!(free.status, Some(0), "{free:?}");
+    let limited = machine.ask(&[&run[..], &["--memory-limit", "64MiB"]].concat());
+    assert_eq!(limited.status, Some(1), "{limited:?}");
+    let mut command = machine.command(&run);
+    command.env("TASK_RUNTIME_MEMORY_LIMIT", "64MiB");
+    let limited = command.output().unwrap();
+    assert_eq!(limited.status.code(), Some(1), "{limited:?}");
+    for wrong in [
+        ["--memory-limit", "much"],
+        ["--grace", "soon"],
+        ["--process-limit", "0"],
+        ["--cpu-limit", "0"],
+        ["--scratch-memory", "7"],
+    ] {
+        for command in ["run", "worker"] {
+            let rest: &[&str] = if command == "run" { &["scripted"] } else { &[] };
+            let error = machine.error(&[&[command], rest, &wrong[..]].concat());
+            assert_eq!(error["kind"], "usage", "{wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn a_grace_of_nothing_asks_no_command_to_end() {
+    let Some(machine) = Machine::with_task("scripted") else {
+        return;
+    };
+    let text = "trap 'echo asked > asked; exit' TERM; echo > begun; sleep 600 & wait";
+    let run = Begun::with(&machine, text, &["--grace", "0"]);
+    run.signal(Signal::SIGTERM);
+    let answer = run.end();
+    assert_eq!(answer.status, Some(3), "{answer:?}");
+    assert!(!machine.path("asked").exists());
+    let run = Begun::new(&machine, text);
+    run.signal(Signal::SIGTERM);
+    let answer = run.end();
+    assert_eq!(answer.status, Some(3), "{answer:?}");
+    assert!(machine.path("asked").exists());
+}
+
 /// A run whose command has begun.
 struct Begun {
     child: Child,
@@ -171,15 +219,22 @@ struct Begun {
 impl Begun {
     /// Runs a shell script, which says that it has begun by making the file `begun` in the machine's directory.
     fn new(machine: &Machine, text: &str) -> Self {
+        Self::with(machine, text, &[])
+    }
+
+    /// The same with further options.
+    fn with(machine: &Machine, text: &str, options: &[&str]) -> Self {
         let directory = machine.directory.path().display();
         let text = format!("#!/bin/sh\ncd {directory}\n{text}\n");
         let path = script(machine, "script", &text);
         let data = json!({"run": "command", "command": [path]}).to_string();
+        let begun = machine.path("begun");
+        let _ = std::fs::remove_file(&begun);
+        let run = ["run", "scripted", "--data", &data];
         let child = machine
-            .command(&["run", "scripted", "--data", &data])
+            .command(&[&run[..], options].concat())
             .spawn()
             .unwrap();
-        let begun = machine.path("begun");
         let has_begun = || std::fs::read_to_string(&begun).is_ok_and(|text| text.ends_with('\n'));
         assert!(wait_for(has_begun), "the command did not begin");
         Self { child }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use task_runtime::artifacts::{ArtifactId, ArtifactStore};
-use task_runtime::executor::{Abort, ExecutorError, Instance};
+use task_runtime::executor::{Abort, Allowance, ExecutorError, Instance};
 use task_runtime::host::bindings::debusine::task::executor::Backend;
 use task_runtime::host::{Executors, PreparedImage};
 use task_runtime::lifecycle::LocalEnvironments;
@@ -19,9 +19,14 @@ pub struct PassableEnvironments {
 
 impl PassableEnvironments {
     /// Environments cached beneath `cache`, for runs whose directories are beneath `runs`.
-    pub fn new(store: Arc<dyn ArtifactStore>, cache: &Path, runs: &Path) -> Self {
+    pub fn new(
+        store: Arc<dyn ArtifactStore>,
+        cache: &Path,
+        runs: &Path,
+        allowance: &Allowance,
+    ) -> Self {
         Self {
-            environments: LocalEnvironments::new(store, cache),
+            environments: LocalEnvironments::new(store, cache).allowance(*allowance),
             directories: [cache.to_owned(), runs.to_owned()],
         }
     }

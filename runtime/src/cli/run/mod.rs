@@ -5,6 +5,7 @@ mod mirror;
 mod report;
 mod signals;
 
+use super::allowance::AllowanceArguments;
 use super::error::CliError;
 use super::output::Output;
 use super::places::Places;
@@ -18,7 +19,7 @@ pub use signals::Signals;
 use std::sync::Arc;
 use task_runtime::artifacts::local::{LocalStore, NewWorkRequest, WorkRequestResult};
 use task_runtime::component::{LoadedComponent, Manifest};
-use task_runtime::executor::{Abort, HostCommands};
+use task_runtime::executor::{Abort, Allowance, HostCommands};
 use task_runtime::host::capabilities::Policy;
 use task_runtime::host::{TaskComponent, WebDownloads};
 use task_runtime::lifecycle::{
@@ -33,6 +34,7 @@ Examples:
   task-runtime run noop
   task-runtime run sbuild --data build.yaml -v
   echo '{\"input\": {\"source_artifact\": \"hello\"}, …}' | task-runtime run lintian --data - --json
+  task-runtime run sbuild --data build.yaml --memory-limit 8GiB --cpu-limit 2
 
 Exit status:
   0  the task succeeded
@@ -50,6 +52,8 @@ pub struct Arguments {
     /// Workspace of what it uploads
     #[arg(long)]
     workspace: Option<String>,
+    #[command(flatten)]
+    allowance: AllowanceArguments,
 }
 
 /// Runs a task from its data to its result.
@@ -89,7 +93,13 @@ pub async fn run(arguments: Arguments, places: &Places, output: &Output) -> Outc
         data,
         dynamic_data,
     };
-    let runner = runner(&tasks, &store, places, policy)?;
+    let runner = runner(
+        &tasks,
+        &store,
+        places,
+        policy,
+        &arguments.allowance.allowance(),
+    )?;
     let progress = Arc::new(Progress::new(output));
     let outcome = drive(&runner, &loaded, request, &progress).await;
     progress.finish();
@@ -114,18 +124,23 @@ fn runner(
     store: &Arc<LocalStore>,
     places: &Places,
     policy: Arc<Policy>,
+    allowance: &Allowance,
 ) -> Result<Runner, CliError> {
     let options = RunOptions {
         policy,
         ..RunOptions::default()
     };
-    let environments =
-        PassableEnvironments::new(Arc::clone(store) as _, &places.cache()?, &options.directory);
+    let environments = PassableEnvironments::new(
+        Arc::clone(store) as _,
+        &places.cache()?,
+        &options.directory,
+        allowance,
+    );
     Ok(Runner {
         engine: tasks.engine().clone(),
         linkers: Arc::clone(&tasks.linkers),
         facts: Arc::clone(&tasks.facts),
-        commands: Arc::new(HostCommands::new()),
+        commands: Arc::new(HostCommands::new().allowance(allowance)),
         executors: Arc::new(environments),
         artifacts: Arc::clone(store) as _,
         downloads: Arc::new(WebDownloads::default()),

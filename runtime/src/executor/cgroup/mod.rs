@@ -34,6 +34,8 @@ pub(super) struct Cgroup {
 struct Unified {
     path: PathBuf,
     directory: OwnedFd,
+    /// Writing to it moves a process here.
+    processes: File,
 }
 
 struct Legacy {
@@ -101,12 +103,18 @@ impl Cgroup {
         Some(self.unified.as_ref()?.directory.as_fd())
     }
 
-    /// Moves this process into those parts of the cgroup that nobody can be born into.
-    pub(super) fn join(&self) -> io::Result<()> {
+    /// Moves this process into those parts of the cgroup that nobody can be born into, or into which it was not born. False if the kernel refuses the
+    /// latter: their limits do not hold then, and processes are killed one by one.
+    pub(super) fn join(&self, birth: Birth) -> io::Result<bool> {
         for legacy in &self.legacy {
             legacy.processes.write_all_at(b"0", 0)?;
         }
-        Ok(())
+        Ok(match &self.unified {
+            Some(unified) if birth == Birth::Outside => {
+                unified.processes.write_all_at(b"0", 0).is_ok()
+            }
+            _ => true,
+        })
     }
 
     /// Kills every process in it at once or, where that cannot be done, keeps them from multiplying while they are killed one by one.
@@ -127,6 +135,15 @@ impl Cgroup {
     pub(super) fn oom_kills(&self) -> Option<&OomKills> {
         self.oom_kills.as_ref()
     }
+}
+
+/// Where a process began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Birth {
+    /// In the cgroup, as far as that can be.
+    Inside,
+    /// In that of its parent, since there is no other or the kernel refused.
+    Outside,
 }
 
 /// How many processes the kernel has killed for want of memory.
@@ -162,11 +179,19 @@ impl Unified {
         let path = Place::unified()?.join(name);
         fs::create_dir(&path)?;
         // Kernels before 5.14 have cgroups but not this file, for which they are wanted.
-        let directory = fs::metadata(path.join("cgroup.kill"))
-            .and_then(|_| File::open(&path))
-            .inspect_err(|_| drop(fs::remove_dir(&path)))?
-            .into();
-        Ok(Self { path, directory })
+        let open = || -> io::Result<(File, File)> {
+            fs::metadata(path.join("cgroup.kill"))?;
+            let processes = File::options()
+                .write(true)
+                .open(path.join("cgroup.procs"))?;
+            Ok((File::open(&path)?, processes))
+        };
+        let (directory, processes) = open().inspect_err(|_| drop(fs::remove_dir(&path)))?;
+        Ok(Self {
+            path,
+            directory: directory.into(),
+            processes,
+        })
     }
 }
 
@@ -209,6 +234,11 @@ fn remove(path: &Path) {
             _ => return,
         }
     }
+}
+
+/// The names of the controllers that limits need.
+pub(super) fn wanted(limits: &Limits) -> impl Iterator<Item = &'static str> {
+    place::wanted(limits).map(|(controller, _)| controller.name())
 }
 
 /// What a cgroup of this process can limit: the names of the controllers. An error says why there is no cgroup at all.
@@ -256,6 +286,28 @@ mod tests {
         assert!(path.is_dir());
         drop(cgroup);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn who_cannot_be_born_into_a_cgroup_is_born_outside() {
+        use crate::executor::orders::Status;
+        use crate::executor::system::{self, Fork};
+        let cgroup = Cgroup::new(&Limits::default()).ok();
+        let unified = cgroup.as_ref().and_then(|cgroup| cgroup.unified.as_ref());
+        let Some(removed) = unified.map(|it| File::open(&it.path).unwrap()) else {
+            return eprintln!("skipped: no cgroup version 2 can be made here");
+        };
+        drop(cgroup);
+        let refused = system::fork_into(0, Some(removed.as_fd()));
+        let error = refused.map(drop).unwrap_err();
+        assert!(system::refuses_cgroup(error), "{error}");
+        match system::fork_into_if_can_be(0, Some(removed.as_fd())).unwrap() {
+            (Fork::Child, _) => system::exit(7),
+            (Fork::Parent(child), birth) => {
+                assert_eq!(birth, Birth::Outside);
+                assert_eq!(system::wait_for(child), Ok(Status::Exited(7)));
+            }
+        }
     }
 
     #[test]

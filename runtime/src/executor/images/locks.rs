@@ -1,9 +1,15 @@
 //! Who may change an image and who uses it, agreed between all runtimes of a machine. A lock ends with its holder, however that ends.
 
 use super::{ImageDigest, broken};
-use crate::executor::ExecutorError;
+use crate::executor::{Abort, ExecutorError};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Between the first looks at a lock that somebody else holds.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+/// Between the later ones.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a lock is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,20 +25,32 @@ pub(super) enum Purpose {
 pub(super) struct Lock(#[allow(dead_code, reason = "held, not read")] Vec<File>);
 
 impl Lock {
-    /// Waits for a lock.
-    pub(super) fn wait(
+    /// Waits for a lock, which another runtime may hold as long as a fetch takes. Asked for again and again: a thread that waited inside the kernel could
+    /// not be called back, and this process could not end.
+    pub(super) async fn wait(
         directory: &Path,
         sha256: &ImageDigest,
         purpose: Purpose,
+        abort: &Abort,
     ) -> Result<Self, ExecutorError> {
         let path = path(directory, sha256, purpose);
         let file = open(&path)?;
-        let locked = match purpose {
-            Purpose::Change => file.lock(),
-            Purpose::Use => file.lock_shared(),
-        };
-        locked.map_err(|error| broken(&path, &error))?;
-        Ok(Self(vec![file]))
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let locked = match purpose {
+                Purpose::Change => file.try_lock(),
+                Purpose::Use => file.try_lock_shared(),
+            };
+            match locked {
+                Ok(()) => return Ok(Self(vec![file])),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(broken(&path, &error)),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (2 * pause).min(LONGEST_PAUSE),
+                () = abort.cancelled() => return Err(ExecutorError::Aborted),
+            }
+        }
     }
 
     /// The locks needed to remove an image, or none if anybody uses or changes it.

@@ -148,13 +148,18 @@ impl ImageCache {
     ///
     /// An archive that is damaged, incomplete or too big is an [`ExecutorError::Image`], and nothing of it stays.
     pub async fn unpack(&self, image: &Image, abort: &Abort) -> Result<(), ExecutorError> {
-        if image.root().is_dir() {
+        let ids = IdMap::of_this_process()?;
+        let root = image.root();
+        if unpacked_for(&ids, &root) {
             return Ok(());
         }
-        let ids = IdMap::of_this_process()?;
         let _alone = self.lock(image.digest(), Purpose::Change, abort).await?;
-        if image.root().is_dir() {
+        if unpacked_for(&ids, &root) {
             return Ok(());
+        }
+        if root.exists() {
+            let aside = work::put_aside(&root).await;
+            aside.map_err(|error| broken(&root, &error))?;
         }
         let place = image.unpacked();
         match DirBuilder::new().mode(0o700).create(&place) {
@@ -243,8 +248,10 @@ impl ImageCache {
             let Some(sha256) = digest_of(half.file_stem()) else {
                 continue;
             };
-            if let Some(_alone) = Lock::try_exclusive(&self.directory, &sha256)? {
-                self.remove_parts(&half).await?;
+            if let Some(_alone) = Lock::try_exclusive(&self.directory, &sha256)?
+                && let Err(error) = self.remove_parts(&half).await
+            {
+                tracing::warn!("what was left half-made stays: {error}");
             }
         }
         for place in entries(&self.directory) {
@@ -257,7 +264,9 @@ impl ImageCache {
             }
             if let Some(_alone) = Lock::try_change(&self.directory, &sha256)? {
                 for part in parts() {
-                    self.remove_part(&part).await?;
+                    if let Err(error) = self.remove_part(&part).await {
+                        tracing::warn!("what was left half-made stays: {error}");
+                    }
                 }
             }
         }
@@ -301,11 +310,7 @@ impl ImageCache {
         purpose: Purpose,
         abort: &Abort,
     ) -> Result<Lock, ExecutorError> {
-        let (directory, sha256) = (self.directory.clone(), sha256.clone());
-        tokio::select! {
-            lock = blocking(move || Lock::wait(&directory, &sha256, purpose)) => lock,
-            () = abort.cancelled() => Err(ExecutorError::Aborted),
-        }
+        Lock::wait(&self.directory, sha256, purpose, abort).await
     }
 
     /// Fetches, verifies and gives the final name.
@@ -320,9 +325,7 @@ impl ImageCache {
         Fetched: Future<Output = Result<(), ExecutorError>>,
     {
         let half = self.directory.join(format!("{}.tmp", wanted.sha256));
-        if half.exists() {
-            self.remove_parts(&half).await?;
-        }
+        self.make_way(&half).await?;
         let make = || -> io::Result<File> {
             fs::create_dir_all(half.join("file"))?;
             File::create_new(half.join("file").join(&wanted.name))
@@ -387,11 +390,18 @@ impl ImageCache {
     async fn discard(&self, sha256: &ImageDigest) -> Result<(), ExecutorError> {
         let half = self.directory.join(format!("{sha256}.tmp"));
         let failed = |error: io::Error| broken(&half, &error);
-        if half.exists() {
-            self.remove_parts(&half).await?;
-        }
+        self.make_way(&half).await?;
         fs::rename(self.place(sha256), &half).map_err(failed)?;
         self.remove_parts(&half).await
+    }
+
+    /// Removes what has the name of something half-made or, if it cannot be removed, gives it another name.
+    async fn make_way(&self, half: &Path) -> Result<(), ExecutorError> {
+        if !half.exists() || self.remove_parts(half).await.is_ok() {
+            return Ok(());
+        }
+        let aside = work::put_aside(half).await;
+        aside.map_err(|error| broken(half, &error))
     }
 
     async fn remove_parts(&self, place: &Path) -> Result<(), ExecutorError> {
@@ -434,6 +444,11 @@ async fn remove_as_root(place: &Path) -> Result<(), ExecutorError> {
     let ids = IdMap::of_this_process()?;
     let remove = Work::Remove { name };
     work::request(Some(ids), remove, &[directory.as_fd()], &Abort::new()).await
+}
+
+/// Whether an image has been unpacked, for sandboxes with these ids.
+fn unpacked_for(ids: &IdMap, root: &Path) -> bool {
+    fs::metadata(root).is_ok_and(|found| found.is_dir() && ids.own(&found))
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {

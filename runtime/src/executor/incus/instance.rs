@@ -1,9 +1,11 @@
 //! One instance of incus: launched, used and deleted through the client.
 
-use super::{Answer, INCUS_PROFILE, INSTANCE_PREFIX, Incus, OWNER};
+use super::{ANSWERS_WITHIN, Answer, COPIES_WITHIN, INCUS_PROFILE, INSTANCE_PREFIX, Incus, OWNER};
 use crate::executor::orders::Credentials;
 use crate::executor::user::{self, USER};
-use crate::executor::{Abort, Command, Commands, ExecutorError, Exit, Instance, owner, transfer};
+use crate::executor::{
+    Abort, Command, Commands, ExecutorError, Exit, Instance, Limits, owner, transfer,
+};
 use async_trait::async_trait;
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,6 +21,34 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at one that starts: incus tells nobody when a system is up.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
+/// What an instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncusKind {
+    /// A container.
+    Container,
+    /// A virtual machine.
+    Machine,
+}
+
+impl IncusKind {
+    /// The limits as options of incus, by its manual ("Instance options"). Of a virtual machine nothing counts the processes, and it has whole processors.
+    fn options(self, limits: &Limits) -> Vec<String> {
+        let memory = limits.memory.map(|bytes| format!("limits.memory={bytes}"));
+        let processes = limits
+            .processes
+            .filter(|_| self == Self::Container)
+            .map(|count| format!("limits.processes={count}"));
+        let processors = limits.processors.map(|thousandths| match self {
+            Self::Container => format!("limits.cpu.allowance={}ms/100ms", thousandths.div_ceil(10)),
+            Self::Machine => format!("limits.cpu={}", thousandths.div_ceil(1000)),
+        });
+        [memory, processes, processors]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
 /// A running, ephemeral instance.
 #[derive(Debug)]
 pub struct IncusInstance {
@@ -29,8 +59,14 @@ pub struct IncusInstance {
 }
 
 impl IncusInstance {
-    /// Launches an instance of the image with this alias, and waits until its system runs.
-    pub async fn launch(incus: &Incus, alias: &str, abort: &Abort) -> Result<Self, ExecutorError> {
+    /// Launches an instance of the image with this alias, which is one of this kind, and waits until its system runs.
+    pub async fn launch(
+        incus: &Incus,
+        alias: &str,
+        kind: IncusKind,
+        limits: &Limits,
+        abort: &Abort,
+    ) -> Result<Self, ExecutorError> {
         let name = unused_name(incus, abort).await?;
         let instance = Self {
             incus: incus.clone(),
@@ -39,17 +75,16 @@ impl IncusInstance {
             ended: AtomicBool::new(false),
         };
         let owner = format!("{OWNER}={}", owner::name_of_this_process());
-        let launch = [
-            "launch",
-            "--ephemeral",
-            "--profile",
-            INCUS_PROFILE,
-            "--config",
-            &owner,
-            alias,
-            &instance.name,
-        ];
-        let started = match incus.demand("launch an instance", &launch, abort).await {
+        let limits = kind.options(limits);
+        let mut launch = vec!["launch", "--ephemeral", "--profile", INCUS_PROFILE];
+        for option in std::iter::once(&owner).chain(&limits) {
+            launch.extend(["--config", option]);
+        }
+        launch.extend([alias, &instance.name]);
+        let launched = incus
+            .demand("launch an instance", &launch, COPIES_WITHIN, abort)
+            .await;
+        let started = match launched {
             Ok(_) => instance.wait_until_it_runs(abort).await,
             Err(error) => Err(error),
         };
@@ -65,7 +100,7 @@ impl IncusInstance {
         let give_up = Instant::now() + STARTS_WITHIN;
         let look = ["exec", &self.name, "--", "systemctl", "is-system-running"];
         while Instant::now() < give_up {
-            let answer = self.incus.ask(&look, abort).await?;
+            let answer = self.incus.ask(&look, STARTS_WITHIN, abort).await?;
             match answer.printed.trim() {
                 "running" | "degraded" | "maintenance" => return Ok(()),
                 "initializing" | "starting" => {}
@@ -103,7 +138,7 @@ impl IncusInstance {
         abort: &Abort,
     ) -> Result<String, ExecutorError> {
         let all = [&["exec", &self.name, "--"], arguments].concat();
-        let answer: Answer = self.incus.ask(&all, abort).await?;
+        let answer: Answer = self.incus.ask(&all, COPIES_WITHIN, abort).await?;
         match answer.succeeded() {
             true => Ok(answer.printed),
             false => Err(ExecutorError::File(answer.error(what, &all).to_string())),
@@ -121,8 +156,11 @@ async fn unused_name(incus: &Incus, abort: &Abort) -> Result<String, ExecutorErr
     loop {
         let letters = (0..6).map(|_| char::from(rand::random_range(b'a'..=b'z')));
         let name: String = INSTANCE_PREFIX.chars().chain(letters).collect();
-        if !incus.ask(&["info", &name], abort).await?.succeeded() {
-            return Ok(name);
+        let answer = incus.ask(&["info", &name], ANSWERS_WITHIN, abort).await?;
+        match answer.exit {
+            Exit::Exited(0) => {}
+            Exit::TimedOut => return Err(answer.error("launch an instance", &["info", &name])),
+            _ => return Ok(name),
         }
     }
 }
@@ -203,6 +241,7 @@ impl Instance for IncusInstance {
         arguments.push(format!("--directory={}", text(target)?).into());
         let unpack = Command {
             stdin: Some(archive.into()),
+            timeout: Some(COPIES_WITHIN),
             ..self.incus.client(arguments)
         };
         let unpacked = self.incus.host.run(unpack, abort).await;
@@ -246,6 +285,7 @@ impl Instance for IncusInstance {
         ];
         let command = Command {
             stdin: Some(source),
+            timeout: Some(COPIES_WITHIN),
             ..self.incus.client(push.iter().map(OsString::from))
         };
         match self.incus.host.run(command, abort).await? {
@@ -284,6 +324,7 @@ impl Instance for IncusInstance {
         let pull = ["file", "pull", &place, "-"].map(OsString::from);
         let command = Command {
             stdout: Some(Box::new(tokio::fs::File::from_std(target))),
+            timeout: Some(COPIES_WITHIN),
             ..self.incus.client(pull)
         };
         match self.incus.host.run(command, abort).await? {
@@ -315,11 +356,13 @@ impl Instance for IncusInstance {
     }
 
     async fn stop(&self) -> Result<(), ExecutorError> {
-        if self.ended.swap(true, Ordering::Relaxed) {
+        if self.ended.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // It is ephemeral, and nothing in it is worth a tidy end: deleting stops it at once.
-        self.incus.delete(&self.name, &Abort::new()).await
+        // It is ephemeral, and nothing in it is worth a tidy end: deleting stops it at once. If that fails, it may be asked for again, by the drop at last.
+        self.incus.delete(&self.name, &Abort::new()).await?;
+        self.ended.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 

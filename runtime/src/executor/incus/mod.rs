@@ -4,12 +4,13 @@ mod image;
 mod instance;
 
 pub use image::{IncusImage, IncusImageKind};
-pub use instance::IncusInstance;
+pub use instance::{IncusInstance, IncusKind};
 
 use super::user::Collected;
 use super::{Abort, Command, Commands, ExecutorError, Exit, HostCommands, Stderr, owner};
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 /// The profile with which instances are launched; whoever administers the worker makes it.
 pub const INCUS_PROFILE: &str = "debusine";
@@ -22,6 +23,12 @@ const OWNER: &str = "user.task-runtime.owner";
 
 /// The image's property that tells what it was made from.
 const MADE_FROM: &str = "sha256";
+
+/// How long the client may take to answer a question, and to delete something.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long it may take over what copies a whole system: importing an image, launching an instance of it.
+const COPIES_WITHIN: Duration = Duration::from_secs(3600);
 
 /// The client program.
 #[derive(Debug, Clone)]
@@ -62,14 +69,16 @@ impl Incus {
     ) -> Result<(), ExecutorError> {
         let alias = image.alias.as_str();
         let made_from = ["image", "get-property", alias, MADE_FROM];
-        let known = self.ask(&made_from, abort).await?;
+        let known = self.ask(&made_from, ANSWERS_WITHIN, abort).await?;
         if known.succeeded() && known.printed.trim() == image.sha256 {
             return Ok(());
         }
-        let there = self.ask(&["image", "info", alias], abort).await?;
+        let info = ["image", "info", alias];
+        let there = self.ask(&info, ANSWERS_WITHIN, abort).await?;
         if there.succeeded() {
             // Another worker's, or another store's, of the same number.
-            self.demand("remove an image", &["image", "rm", alias], abort)
+            let remove = ["image", "rm", alias];
+            self.demand("remove an image", &remove, ANSWERS_WITHIN, abort)
                 .await?;
         }
         let system = |error: std::io::Error| {
@@ -90,25 +99,31 @@ impl Incus {
         self.demand(
             "import an image",
             &["image", "import", &archive, "--alias", alias],
+            COPIES_WITHIN,
             abort,
         )
         .await
         .map(drop)
     }
 
-    /// Deletes the instances of runtimes that are gone; how many there were.
+    /// Deletes the instances of runtimes that are gone; how many. Of those that cannot be deleted a warning tells.
     pub async fn sweep(&self, abort: &Abort) -> Result<usize, ExecutorError> {
         let columns = format!("--columns=n,{OWNER}");
         let list = ["list", "--format=csv", &columns];
-        let instances = self.demand("list the instances", &list, abort).await?;
+        let instances = self
+            .demand("list the instances", &list, ANSWERS_WITHIN, abort)
+            .await?;
         let mut deleted = 0;
         for line in instances.lines() {
             let Some((name, owner)) = line.split_once(',') else {
                 continue;
             };
             if name.starts_with(INSTANCE_PREFIX) && owner::is_abandoned(owner) {
-                self.delete(name, abort).await?;
-                deleted += 1;
+                match self.delete(name, abort).await {
+                    Ok(()) => deleted += 1,
+                    Err(ExecutorError::Aborted) => return Err(ExecutorError::Aborted),
+                    Err(error) => tracing::warn!("{name}: left by a killed runtime: {error}"),
+                }
             }
         }
         Ok(deleted)
@@ -116,19 +131,31 @@ impl Incus {
 
     async fn delete(&self, name: &str, abort: &Abort) -> Result<(), ExecutorError> {
         let delete = ["delete", "--force", name];
-        self.demand("delete an instance", &delete, abort)
-            .await
-            .map(drop)
+        let deleted = self
+            .demand("delete an instance", &delete, ANSWERS_WITHIN, abort)
+            .await;
+        match deleted {
+            Err(ExecutorError::System(_)) if self.lacks(name, abort).await => Ok(()),
+            deleted => deleted.map(drop),
+        }
     }
 
-    /// What the client prints, if it succeeds.
+    /// Whether there certainly is no such instance: an ephemeral one goes by itself when its system ends.
+    async fn lacks(&self, name: &str, abort: &Abort) -> bool {
+        let list = ["list", "--format=csv", "--columns=n", name];
+        let listed = self.ask(&list, ANSWERS_WITHIN, abort).await;
+        listed.is_ok_and(|it| it.succeeded() && !it.printed.lines().any(|line| line == name))
+    }
+
+    /// What the client prints, if it succeeds within the time.
     async fn demand(
         &self,
         what: &str,
         arguments: &[&str],
+        within: Duration,
         abort: &Abort,
     ) -> Result<String, ExecutorError> {
-        let answer = self.ask(arguments, abort).await?;
+        let answer = self.ask(arguments, within, abort).await?;
         match answer.succeeded() {
             true => Ok(answer.printed),
             false => Err(answer.error(what, arguments)),
@@ -150,12 +177,18 @@ impl Incus {
         }
     }
 
-    async fn ask(&self, arguments: &[&str], abort: &Abort) -> Result<Answer, ExecutorError> {
+    async fn ask(
+        &self,
+        arguments: &[&str],
+        within: Duration,
+        abort: &Abort,
+    ) -> Result<Answer, ExecutorError> {
         let (printed, complaint) = (Collected::default(), Collected::default());
         let arguments = arguments.iter().map(OsString::from);
         let command = Command {
             stdout: Some(Box::new(printed.clone())),
             stderr: Stderr::To(Box::new(complaint.clone())),
+            timeout: Some(within),
             ..self.client(arguments)
         };
         let exit = self.host.run(command, abort).await?;
@@ -177,9 +210,10 @@ impl Answer {
 
     fn error(&self, what: &str, arguments: &[&str]) -> ExecutorError {
         let complaint = self.complaint.trim().trim_start_matches("Error: ");
-        let said = match complaint {
-            "" => "it does not say why",
-            words => words,
+        let said = match (self.exit, complaint) {
+            (Exit::TimedOut, _) => "it does not answer; is its daemon alive?",
+            (_, "") => "it does not say why",
+            (_, words) => words,
         };
         ExecutorError::System(format!(
             "cannot {what}: {said}; try `incus {}` by hand",

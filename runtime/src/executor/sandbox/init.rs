@@ -1,9 +1,10 @@
 //! The first process of a sandbox. It carries out the runtime's orders; when it ends, the kernel kills everything else in there.
 
+use super::DEFAULT_PROCESSES;
 use super::devices::Bell;
 use super::files;
-use super::mounts::{self, MountError};
-use crate::executor::cgroup::{Cgroup, OomKills};
+use super::mounts::{self, MountError, is_want_of_room};
+use crate::executor::cgroup::{Birth, Cgroup, OomKills};
 use crate::executor::orders::{Failure, Order, Report, SandboxPlan};
 use crate::executor::supervise::{Territory, Watch, announce_children};
 use crate::executor::system;
@@ -22,27 +23,51 @@ pub(super) fn main(
     control: &OwnedFd,
     descriptors: Vec<OwnedFd>,
     scratch: &str,
-    cgroup: Option<&Cgroup>,
+    cgroup: Option<(&Cgroup, Birth)>,
     bell: Result<Bell, String>,
 ) -> ! {
-    let joined = cgroup.map_or(Ok(()), Cgroup::join);
+    let joined = cgroup.map_or(Ok(true), |(cgroup, birth)| cgroup.join(birth));
+    let territory = PidNamespace {
+        cgroup: cgroup.map(|(cgroup, _)| cgroup),
+        joined: matches!(joined, Ok(true)),
+    };
     let furnished = joined
         .map_err(Into::into)
-        .and_then(|()| furnish(plan, descriptors, scratch, bell));
+        .and_then(|_| furnish(plan, descriptors, scratch, bell));
     let report = match furnished {
         Ok(ready) => ready,
         Err(error) => Report::Done {
             id: 0,
-            result: Err(Failure::Unsupported(format!(
-                "cannot make the sandbox: {error}; the probe says what this machine lacks"
-            ))),
+            result: Err(why_not(&*error)),
         },
     };
     let ready = matches!(report, Report::Ready { .. });
     if message::send(control.as_fd(), &report, &[]).is_ok() && ready {
-        let _ = obey(control.as_fd(), plan, cgroup);
+        let _ = obey(control.as_fd(), plan, &territory);
     }
     system::exit(0);
+}
+
+/// What the machine cannot do is told apart from what it has no room for just now.
+fn why_not(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let room = match error.downcast_ref::<MountError>() {
+        Some(error) => error.is_want_of_room(),
+        None => {
+            let number = error
+                .downcast_ref::<nix::Error>()
+                .map(|&error| error as i32);
+            let other = error.downcast_ref::<io::Error>();
+            is_want_of_room(number.or_else(|| other?.raw_os_error()))
+        }
+    };
+    match room {
+        true => Failure::System(format!(
+            "cannot make the sandbox: {error}; free space where sandboxes keep their files, or allow them more memory, files and processes"
+        )),
+        false => Failure::Unsupported(format!(
+            "cannot make the sandbox: {error}; the probe says what this machine lacks"
+        )),
+    }
 }
 
 /// Everything between the bare namespaces and the first command.
@@ -76,9 +101,8 @@ fn furnish(
         replace_resolv_conf(text)?;
     }
     mounts::own_directory("/tmp", 0o1777)?;
-    if let Some(processes) = plan.limits.processes {
-        setrlimit(Resource::RLIMIT_NPROC, processes, processes)?;
-    }
+    let processes = plan.limits.processes.unwrap_or(DEFAULT_PROCESSES);
+    setrlimit(Resource::RLIMIT_NPROC, processes, processes)?;
     // The host's streams that the helper was started with.
     let null = File::options().read(true).write(true).open("/dev/null")?;
     for stream in 0..3 {
@@ -105,12 +129,15 @@ fn replace_resolv_conf(text: &[u8]) -> Result<(), MountError> {
 }
 
 /// Carries out one order after the other until the runtime is gone or says stop.
-fn obey(control: BorrowedFd<'_>, plan: &SandboxPlan, cgroup: Option<&Cgroup>) -> io::Result<()> {
-    let territory = PidNamespace { cgroup };
+fn obey(
+    control: BorrowedFd<'_>,
+    plan: &SandboxPlan,
+    territory: &PidNamespace<'_>,
+) -> io::Result<()> {
     let watch = Watch {
         control,
         children: announce_children()?,
-        territory: &territory,
+        territory,
     };
     while let Some((order, descriptors)) = message::receive::<Order>(control)? {
         match order {
@@ -140,6 +167,8 @@ fn obey(control: BorrowedFd<'_>, plan: &SandboxPlan, cgroup: Option<&Cgroup>) ->
 struct PidNamespace<'a> {
     /// In which all of the sandbox is, this process too.
     cgroup: Option<&'a Cgroup>,
+    /// Whether all of it is.
+    joined: bool,
 }
 
 impl Territory for PidNamespace<'_> {
@@ -148,10 +177,10 @@ impl Territory for PidNamespace<'_> {
     }
 
     fn limits_memory(&self) -> bool {
-        self.cgroup.is_some_and(Cgroup::limits_memory)
+        self.joined && self.cgroup.is_some_and(Cgroup::limits_memory)
     }
 
-    fn kill_all(&self) {
+    fn kill_all(&self, _: u32) {
         let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     }
 

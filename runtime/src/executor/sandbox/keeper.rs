@@ -5,15 +5,14 @@ use super::init;
 use crate::executor::cgroup::Cgroup;
 use crate::executor::ids::{self, IdMap, Known};
 use crate::executor::orders::{Failure, Report, SandboxPlan, Scratch};
+use crate::executor::remove::remove_all;
 use crate::executor::supervise::announce_children;
 use crate::executor::system::{self, Fork};
 use crate::executor::{message, owner, work};
 use nix::libc;
-use nix::unistd::fchdir;
-use std::fs;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 /// Makes a sandbox and stays until it has ended: by itself, by order, or because the runtime is gone.
 pub(in crate::executor) fn keep(
@@ -34,12 +33,13 @@ pub(in crate::executor) fn keep(
     let directory = cgroup.as_ref().and_then(Cgroup::directory);
     let devices = devices::prepare(ids, plan, descriptors.get(1));
     match ids::enter(ids, Known::Inside, flags, directory) {
-        Ok(Fork::Child) => {
+        Ok((Fork::Child, birth)) => {
             drop(children);
             let bell = devices.map(|(_, bell)| bell);
-            init::main(plan, control, descriptors, &scratch, cgroup.as_ref(), bell)
+            let cgroup = cgroup.as_ref().map(|cgroup| (cgroup, birth));
+            init::main(plan, control, descriptors, &scratch, cgroup, bell)
         }
-        Ok(Fork::Parent(init)) => {
+        Ok((Fork::Parent(init), _)) => {
             match devices.map(|(desk, _)| desk) {
                 Ok(mut desk) => work::keep(init, &children, control.as_fd(), &mut desk)?,
                 Err(_) => work::keep(init, &children, control.as_fd(), &mut ())?,
@@ -52,21 +52,22 @@ pub(in crate::executor) fn keep(
             Ok(())
         }
         Err(error) => {
-            let words = format!("cannot make the namespaces of a sandbox: {error}");
-            let result = Err(Failure::Unsupported(words));
+            let result = Err(Failure::of_namespaces(
+                "the namespaces of a sandbox",
+                &error,
+            ));
             message::send(control.as_fd(), &Report::Done { id: 0, result }, &[])
         }
     }
 }
 
-/// Only the ids of the sandbox may remove what the sandbox made.
+/// Only the ids of the sandbox may remove what the sandbox made. What cannot be removed is left to the sweep at the next start, which says so.
 fn remove_scratch(ids: &IdMap, arena: &OwnedFd, name: &str) -> io::Result<()> {
-    match ids::enter(ids, Known::Inside, 0, None)? {
+    match ids::enter(ids, Known::Inside, 0, None)?.0 {
         Fork::Parent(child) => Ok(system::wait_for(child).map(drop)?),
         Fork::Child => {
-            let removed = ids::become_root().is_ok()
-                && fchdir(arena).is_ok()
-                && fs::remove_dir_all(Path::new(name)).is_ok();
+            let removed =
+                ids::become_root().is_ok() && remove_all(arena.as_fd(), OsStr::new(name)).is_ok();
             system::exit(i32::from(!removed));
         }
     }

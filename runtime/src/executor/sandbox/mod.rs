@@ -32,6 +32,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+/// Processes that each user of a sandbox may have if no limit was set.
+pub const DEFAULT_PROCESSES: u64 = 1 << 14;
+
 /// How long the end of a sandbox may take.
 const STOP_TAKES: Duration = Duration::from_secs(30);
 
@@ -62,16 +65,13 @@ pub struct SandboxOptions {
 }
 
 impl SandboxOptions {
-    /// No network, the default grace, 16384 processes, files up to 64 GiB.
+    /// No network, the default grace, no limits but [`DEFAULT_PROCESSES`], files up to 64 GiB.
     pub fn new(scratch: SandboxScratch) -> Self {
         Self {
             scratch,
             network: false,
             grace: DEFAULT_GRACE,
-            limits: Limits {
-                processes: Some(1 << 14),
-                ..Limits::default()
-            },
+            limits: Limits::default(),
             largest_pull: 64 << 30,
             overlay: true,
         }
@@ -214,6 +214,19 @@ impl Sandbox {
         }
     }
 
+    /// Has the init unpack an archive that nobody vouches for into a directory; everything in it belongs to the user.
+    pub(super) async fn unpack(
+        &self,
+        archive: BorrowedFd<'_>,
+        into: &Path,
+        abort: &Abort,
+    ) -> Result<(), ExecutorError> {
+        let owner = self.owner().await?;
+        let into = into.into();
+        let operation = FileOperation::Unpack { into, owner };
+        self.file(operation, &[archive], abort).await.map(drop)
+    }
+
     /// Has the init open a file.
     async fn open(&self, operation: FileOperation, abort: &Abort) -> Result<File, ExecutorError> {
         self.file(operation, &[], abort)
@@ -300,18 +313,16 @@ impl Instance for Sandbox {
         target: &Path,
         abort: &Abort,
     ) -> Result<(), ExecutorError> {
-        let owner = self.owner().await?;
+        self.credentials().await?;
         let (archive, writer) = super::transfer::archive_of(source, abort)?;
-        let into = target.into();
-        let operation = FileOperation::Unpack { into, owner };
-        let unpacked = self.file(operation, &[archive.as_fd()], abort).await;
+        let unpacked = self.unpack(archive.as_fd(), target, abort).await;
         // The writer ends when nobody reads any more.
         drop(archive);
         let written = writer
             .await
             .unwrap_or_else(|error| Err(ExecutorError::System(error.to_string())));
         // If reading failed, then what arrived was a torn archive: the first cause is the one to tell.
-        written.and(unpacked).map(drop)
+        written.and(unpacked)
     }
 
     async fn push_file(

@@ -1,6 +1,7 @@
 //! The file system of a sandbox: an overlay on the image, a `/proc` and a small `/dev` of its own, and nothing of the host.
 
 use crate::executor::orders::{SandboxPlan, Scratch};
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, fstat, mkdirat};
@@ -24,6 +25,19 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 pub(super) struct MountError {
     what: String,
     error: io::Error,
+}
+
+impl MountError {
+    /// Whether the machine is able to do it, but there is no room: on a disk, in memory, in a table of the kernel.
+    pub(super) fn is_want_of_room(&self) -> bool {
+        is_want_of_room(self.error.raw_os_error())
+    }
+}
+
+/// Whether an error number says so.
+pub(super) fn is_want_of_room(error: Option<i32>) -> bool {
+    use nix::libc::{EAGAIN, EDQUOT, EMFILE, ENFILE, ENOMEM, ENOSPC};
+    error.is_some_and(|error| [EAGAIN, EDQUOT, EMFILE, ENFILE, ENOMEM, ENOSPC].contains(&error))
 }
 
 /// Names the step at which something failed.
@@ -102,7 +116,7 @@ pub(super) fn enter_root(
     pivot_root(".", ".").map_err(at("changing the root directory"))?;
     // From here on every path is the sandbox's. The old root is still mounted, over the new one: the kernel allows a new /proc only where one can be seen.
     make_proc()?;
-    make_devices(&devices)?;
+    make_devices(&devices, plan)?;
     drop(devices);
     let tmp_on_disk = tmp.map_or(Ok(false), mount_tmp)?;
     fchdir(&old_root).map_err(at("the old root directory"))?;
@@ -192,18 +206,23 @@ fn mount_image(
     .map_err(at("the copied image"))?;
     // The host's cp, still: it knows everything about sparse files, links and attributes.
     fchdir(image).map_err(at("the image"))?;
-    let status = Command::new("cp")
+    let copied = Command::new("cp")
         .args(["--archive", "--reflink=auto", "--", ".", root])
+        .env("LC_ALL", "C")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
+        .output()
         .map_err(at("copying the image"))?;
-    if !status.success() {
-        return Err(at("copying the image")(io::Error::other(format!(
-            "cp failed ({status}); is the disk full?"
-        ))));
-    }
-    Ok(Some(why))
+    let complaint = String::from_utf8_lossy(&copied.stderr);
+    let error = match copied.status.success() {
+        true => return Ok(Some(why)),
+        false if complaint.contains(Errno::ENOSPC.desc()) => Errno::ENOSPC.into(),
+        false if complaint.contains(Errno::EDQUOT.desc()) => Errno::EDQUOT.into(),
+        false => {
+            let first = complaint.lines().next().unwrap_or_default();
+            io::Error::other(format!("cp failed ({}): {first}", copied.status))
+        }
+    };
+    Err(at("copying the image")(error))
 }
 
 /// A directory beside those of the overlay.
@@ -251,7 +270,7 @@ fn make_proc() -> Result<(), MountError> {
     ))
 }
 
-fn make_devices(devices: &[(&str, OwnedFd)]) -> Result<(), MountError> {
+fn make_devices(devices: &[(&str, OwnedFd)], plan: &SandboxPlan) -> Result<(), MountError> {
     let nothing = None::<&str>;
     own_directory("/dev", 0o755)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
@@ -292,7 +311,7 @@ fn make_devices(devices: &[(&str, OwnedFd)]) -> Result<(), MountError> {
         "/dev/shm",
         Some("tmpfs"),
         flags,
-        Some("mode=1777"),
+        Some(&*format!("mode=1777,size={}", shared_memory(plan))),
     )
     .map_err(at("mounting /dev/shm"))?;
     for (name, target) in [
@@ -305,6 +324,19 @@ fn make_devices(devices: &[(&str, OwnedFd)]) -> Result<(), MountError> {
         symlink(target, Path::new("/dev").join(name)).map_err(at(name))?;
     }
     Ok(())
+}
+
+/// The size of `/dev/shm`, as tmpfs(5) has it: no more than the sandbox may have otherwise, else half of the machine's memory, as programs find it on
+/// any Debian system.
+fn shared_memory(plan: &SandboxPlan) -> String {
+    let scratch = match plan.scratch {
+        Scratch::Memory(bytes) => Some(bytes),
+        Scratch::Disk => None,
+    };
+    let limits = plan.limits.memory.into_iter().chain(scratch);
+    limits
+        .min()
+        .map_or_else(|| "50%".to_owned(), |bytes| bytes.to_string())
 }
 
 /// Makes sure that this is a directory and not a link, whatever the image has there.

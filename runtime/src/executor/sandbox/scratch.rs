@@ -4,6 +4,7 @@ use super::open_path;
 use crate::executor::ids::IdMap;
 use crate::executor::orders::Work;
 use crate::executor::{Abort, ExecutorError, owner, work};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,7 +25,14 @@ impl Arena {
         abort: &Abort,
     ) -> Result<Self, ExecutorError> {
         let path = directory.join(ARENA);
-        if !path.is_dir() {
+        let found = fs::symlink_metadata(&path).ok();
+        let is_ours = |found: &fs::Metadata| found.is_dir() && ids.own(found);
+        if found.as_ref().is_some_and(|found| !is_ours(found)) {
+            work::put_aside(&path)
+                .await
+                .map_err(|error| unusable(&path, &error))?;
+        }
+        if !found.is_some_and(|found| is_ours(&found)) {
             make_private(directory).map_err(|error| unusable(directory, &error))?;
             let parent = open_path(directory)?;
             let make = Work::MakeDirectory { name: ARENA.into() };
@@ -51,29 +59,40 @@ fn make_private(directory: &Path) -> io::Result<()> {
 
 /// Removes what killed sandboxes have left in a scratch directory; how many there were. To be called when a runtime starts.
 ///
-/// Those of other runtimes that still live stay. Processes need no sweeping: they die with their runtime.
-pub async fn sweep(directory: &Path) -> Result<usize, ExecutorError> {
+/// Those of other runtimes that still live stay. Processes need no sweeping: they die with their runtime. What cannot be removed keeps nobody
+/// from working: a warning names it and says why, each time.
+pub async fn sweep(directory: &Path) -> usize {
     let path = directory.join(ARENA);
     let entries = match fs::read_dir(&path) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(unusable(&path, &error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return 0,
+        Err(error) => {
+            tracing::warn!("{}", unusable(&path, &error));
+            return 0;
+        }
     };
     let abandoned = entries
         .flatten()
         .map(|entry| entry.file_name())
         .filter(|name| name.to_str().is_some_and(owner::is_abandoned));
-    let abandoned: Vec<_> = abandoned.collect();
-    if abandoned.is_empty() {
-        return Ok(0);
+    let mut removed = 0;
+    for name in abandoned {
+        match remove(&path, &name).await {
+            Ok(()) => removed += 1,
+            Err(error) => tracing::warn!(
+                "{}: left by a sandbox that was killed, and not removed: {error}",
+                path.join(name).display()
+            ),
+        }
     }
+    removed
+}
+
+async fn remove(arena: &Path, name: &OsStr) -> Result<(), ExecutorError> {
     let ids = IdMap::of_this_process()?;
-    let arena = open_path(&path)?;
-    for name in &abandoned {
-        let remove = Work::Remove { name: name.clone() };
-        work::request(Some(ids), remove, &[arena.as_fd()], &Abort::new()).await?;
-    }
-    Ok(abandoned.len())
+    let arena = open_path(arena)?;
+    let remove = Work::Remove { name: name.into() };
+    work::request(Some(ids), remove, &[arena.as_fd()], &Abort::new()).await
 }
 
 fn unusable(directory: &Path, error: &io::Error) -> ExecutorError {

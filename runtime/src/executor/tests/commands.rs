@@ -5,6 +5,9 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
+/// How long something may take before it has failed: long, for test machines are busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn host() -> HostCommands {
     HostCommands::new()
 }
@@ -117,18 +120,30 @@ async fn a_daemon_that_keeps_the_output_open_holds_nobody_up() {
 #[tokio::test]
 async fn a_hundred_and_fifty_stubborn_descendants_are_gone_at_once() {
     let sleep = marker(2);
+    // In sessions of their own, children of the dead, stopped ones, and one in the other.
     let line = format!(
-        "trap '' TERM; i=0; while [ $i -lt 75 ]; do setsid sleep {sleep} & (sleep {sleep} &); i=$((i+1)); done; echo ready; wait"
+        "trap '' TERM; i=0; while [ $i -lt 50 ]; do setsid sleep {sleep} & (sleep {sleep} &); \
+         (setsid sh -c 'kill -STOP $$; :' {sleep} &); i=$((i+1)); done; echo ready; wait"
     );
     for cgroups in [true, false] {
         let host = host().cgroups(cgroups).grace(Duration::ZERO);
-        let start = Instant::now();
-        let abort = abort_after(Duration::from_millis(700));
-        assert_eq!(
-            host.run(shell(line.clone()), &abort).await.unwrap(),
-            Exit::Aborted
-        );
-        assert!(start.elapsed() < Duration::from_secs(5));
+        let memory = Memory::default();
+        let mut stubborn = shell(line.clone());
+        stubborn.stdout = Some(memory.sink());
+        let abort = Abort::new();
+        let later = async {
+            while memory.bytes().is_empty() || processes_with(&sleep) < 150 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            abort.cancel();
+            Instant::now()
+        };
+        let run = tokio::time::timeout(PATIENCE, async {
+            tokio::join!(host.run(stubborn, &abort), later)
+        });
+        let (exit, told) = run.await.unwrap();
+        eprintln!("gone after {:?}", told.elapsed());
+        assert_eq!(exit.unwrap(), Exit::Aborted);
         assert_eq!(processes_with(&sleep), 0);
     }
 }
@@ -383,4 +398,42 @@ fn nothing_survives_a_runtime_that_was_killed() {
     victim.kill().unwrap();
     victim.wait().unwrap();
     assert!(eventually(|| processes_with(&sleep) == 0));
+}
+
+#[tokio::test]
+async fn a_log_cannot_be_truncated_by_whom_it_is_about() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cmd.log");
+    std::fs::write(&path, "before\n").unwrap();
+    // 0666 and by its descriptor: as it was lost once.
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
+    let log = File::options().append(true).open(&path).unwrap();
+    let mut vandal = shell(VANDAL);
+    vandal.stdout = Some(Box::new(tokio::fs::File::from_std(log)));
+    assert_eq!(run(vandal).await.unwrap(), Exit::Exited(0));
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "before\nfirst\nlast\nfifo\n"
+    );
+    let Some(world) = super::world::World::new().await else {
+        return;
+    };
+    assert_eq!(world.root(VANDAL).await, "first\nlast\nfifo");
+    assert_eq!(world.user(VANDAL).await, "first\nlast\nfifo");
+    world.end().await;
+}
+
+/// Tries to take back what it has written, in every way that there is.
+const VANDAL: &str = r#"echo first; : > /proc/self/fd/1; : > /dev/stdout; truncate -s 0 /proc/self/fd/1 2>/dev/null
+    LC_ALL=C perl -e 'truncate STDOUT, 0; truncate "/proc/self/fd/1", 0; seek STDOUT, 0, 0; print "last\n"'; stat -L -c %F /proc/self/fd/1"#;
+
+#[tokio::test]
+async fn input_is_a_pipe_too() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"the host's").unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let mut vandal = shell("stat -L -c %F /proc/self/fd/0; cat; : > /proc/self/fd/0");
+    vandal.stdin = Some(file.try_clone().unwrap());
+    assert_eq!(output_of(&host(), vandal).await.1, "fifo\nthe host's");
+    assert_eq!(file.metadata().unwrap().len(), 10);
 }

@@ -549,10 +549,10 @@ async fn an_aborted_recoding_leaves_nothing() {
 }
 
 /// A file system of its own that is soon full; none for others than root.
-struct SmallDisk(tempfile::TempDir);
+pub(super) struct SmallDisk(pub(super) tempfile::TempDir);
 
 impl SmallDisk {
-    fn new(size: &str) -> Option<Self> {
+    pub(super) fn new(size: &str) -> Option<Self> {
         let disk = Self(tempfile::tempdir().unwrap());
         let flags = nix::mount::MsFlags::MS_NOSUID;
         let options = format!("mode=755,size={size}");
@@ -607,4 +607,55 @@ async fn names_are_names() {
         );
     }
     assert!("abc".parse::<crate::executor::ImageDigest>().is_err());
+}
+
+/// A runtime that waits for an image that another one fetches has to end when it is told to: a thread waiting in the kernel would keep it.
+#[test]
+fn an_abort_ends_the_wait_for_another_runtime_and_so_does_the_end_of_this_one() {
+    let (directory, cache) = cache();
+    let bytes = small();
+    let image = wanted("image.tar", &bytes);
+    let locks = directory.path().join("images/locks");
+    fs::create_dir_all(&locks).unwrap();
+    // As another process has it: locks are of the open file.
+    let held = fs::File::create(locks.join(format!("{}.change", image.sha256))).unwrap();
+    held.lock().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let waiting = async |abort: &Abort| {
+        let fetch = async |_| panic!("the image is another runtime's to fetch");
+        cache.ensure(&image, fetch, abort).await.map(drop)
+    };
+    let (told, ended) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let one = runtime();
+            let aborted =
+                one.block_on(async { waiting(&abort_after(Duration::from_millis(20))).await });
+            assert!(
+                matches!(aborted, Err(ExecutorError::Aborted)),
+                "{aborted:?}"
+            );
+            // Waits for its threads.
+            drop(one);
+            let other = runtime();
+            let given_up = other.block_on(async {
+                let never = Abort::new();
+                tokio::time::timeout(Duration::from_millis(20), waiting(&never)).await
+            });
+            assert!(given_up.is_err());
+            drop(other);
+            told.send(()).unwrap();
+        });
+        let in_time = ended.recv_timeout(Duration::from_secs(60));
+        // Lets a thread that still waits go on, so that this test ends either way.
+        held.unlock().unwrap();
+        in_time.expect("a runtime does not end while another one holds the lock");
+    });
+    let fetched = runtime().block_on(ensure(&cache, "image.tar", &bytes));
+    assert!(fetched.unwrap().file().is_file());
 }

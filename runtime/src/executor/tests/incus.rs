@@ -2,7 +2,9 @@
 
 use super::images::Archive;
 use super::*;
-use crate::executor::{Incus, IncusImage, IncusImageKind, IncusInstance, Instance};
+use crate::executor::{
+    Incus, IncusImage, IncusImageKind, IncusInstance, IncusKind, Instance, Limits,
+};
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +26,7 @@ case "$1 $2" in
 "info "*) test -e "instances/$2" || fail "Instance not found" ;;
 "launch "*) for name; do :; done; mkdir -p instances && echo "$*" > "instances/$name" ;;
 "delete "*) rm "instances/$3" ;;
-"list "*) cat list ;;
+"list "*) case "$4" in debusine-*) ls instances ;; *) cat list ;; esac ;;
 "file push") for place; do :; done; cat > "/${place#*/}" ;;
 "file pull") cat "/${3#*/}" ;;
 "exec "*)
@@ -69,9 +71,17 @@ impl Server {
     }
 
     async fn launch(&self) -> IncusInstance {
-        IncusInstance::launch(&self.incus, "artifact/7", &Abort::new())
+        self.try_launch(IncusKind::Container, &Limits::default())
             .await
             .unwrap()
+    }
+
+    async fn try_launch(
+        &self,
+        kind: IncusKind,
+        limits: &Limits,
+    ) -> Result<IncusInstance, ExecutorError> {
+        IncusInstance::launch(&self.incus, "artifact/7", kind, limits, &Abort::new()).await
     }
 
     async fn import(&self, file: &Path, kind: IncusImageKind) -> Result<(), ExecutorError> {
@@ -288,11 +298,74 @@ async fn instances_that_were_dropped_or_lost_their_runtime_are_deleted() {
 
 #[tokio::test]
 async fn what_incus_complains_of_is_told() {
-    let directory = tempfile::tempdir().unwrap();
-    let incus = Incus::new(HostCommands::new()).program("/bin/false");
-    let launched = IncusInstance::launch(&incus, "artifact/7", &Abort::new()).await;
+    let mut server = Server::new();
+    server.incus = Incus::new(HostCommands::new()).program("/bin/false");
+    let (kind, limits) = (IncusKind::Container, Limits::default());
+    let launched = server.try_launch(kind, &limits).await;
     assert!(launched.is_err_and(|error| error.to_string().contains("try `incus launch")),);
-    let missing = Incus::new(HostCommands::new()).program(directory.path().join("incus"));
-    let launched = IncusInstance::launch(&missing, "artifact/7", &Abort::new()).await;
+    server.incus = Incus::new(HostCommands::new()).program(server.path("missing"));
+    let launched = server.try_launch(kind, &limits).await;
     assert!(matches!(launched, Err(ExecutorError::Command(_))));
+}
+
+#[tokio::test]
+async fn an_instance_gets_the_limits_in_the_words_of_incus() {
+    let server = Server::new();
+    let limits = Limits {
+        memory: Some(8 << 30),
+        processes: Some(300),
+        processors: Some(1500),
+        ..Limits::default()
+    };
+    for (kind, words) in [
+        (
+            IncusKind::Container,
+            " --config limits.memory=8589934592 --config limits.processes=300 --config limits.cpu.allowance=150ms/100ms artifact/7 ",
+        ),
+        (
+            IncusKind::Machine,
+            " --config limits.memory=8589934592 --config limits.cpu=2 artifact/7 ",
+        ),
+    ] {
+        let instance = server.try_launch(kind, &limits).await.unwrap();
+        let log = server.log();
+        let launch = log.lines().rfind(|line| line.starts_with("launch "));
+        assert!(launch.is_some_and(|line| line.contains(words)), "{log}");
+        instance.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_instance_whose_deletion_failed_is_deleted_when_asked_again() {
+    let server = Server::new();
+    let instance = server.launch().await;
+    let away = server.path("away");
+    // The server has it still, and its client fails.
+    let script = fs::read_to_string(server.path("incus")).unwrap();
+    let broken = script.replace(r#"rm "instances/$3""#, r#"fail "not now""#);
+    let program = server.path("incus");
+    let exchange = |text: &str| {
+        fs::write(&away, text).unwrap();
+        fs::set_permissions(&away, PermissionsExt::from_mode(0o755)).unwrap();
+        fs::rename(&away, &program).unwrap();
+    };
+    exchange(&broken);
+    let failed = instance.stop().await;
+    assert!(
+        failed.is_err_and(|error| error.to_string().contains("not now")),
+        "the failure is told"
+    );
+    exchange(&script);
+    instance.stop().await.unwrap();
+    assert_eq!(server.instances(), 0);
+}
+
+#[tokio::test]
+async fn an_instance_that_went_by_itself_needs_no_deletion() {
+    let server = Server::new();
+    let instance = server.launch().await;
+    for entry in fs::read_dir(server.path("instances")).unwrap().flatten() {
+        fs::remove_file(entry.path()).unwrap();
+    }
+    instance.stop().await.unwrap();
 }

@@ -1,8 +1,8 @@
 //! Promises about limits: what exceeds one fails in a way that can be told, and the host does not feel it.
 
-use super::world::World;
+use super::world::{World, start};
 use super::*;
-use crate::executor::{Limits, cgroup};
+use crate::executor::{Allowance, Limits, SandboxOptions, SandboxScratch, cgroup, unenforced};
 use std::fs;
 
 /// A line of shell that needs 300 MB of memory.
@@ -142,4 +142,111 @@ fn abandoned_cgroups() -> usize {
             })
         })
         .count()
+}
+
+#[tokio::test]
+async fn shared_memory_is_limited_like_the_rest() {
+    let change = |options: &mut SandboxOptions| {
+        options.scratch = SandboxScratch::Memory(16 << 20);
+    };
+    let Some(world) = World::with(change).await else {
+        return;
+    };
+    let full = world
+        .root("dd if=/dev/zero of=/dev/shm/more bs=1M count=20 2>&1; stat -c %s /dev/shm/more")
+        .await;
+    assert!(
+        full.contains("No space left") && full.ends_with("\n16777216"),
+        "{full}"
+    );
+    world.end().await;
+    let change = |options: &mut SandboxOptions| options.limits.memory = MODEST.memory;
+    let Some(world) = World::with(change).await else {
+        return;
+    };
+    let size = world.root("stat -f -c '%b %S' /dev/shm").await;
+    let mut numbers = size.split(' ').map(|number| number.parse::<u64>().unwrap());
+    let bytes = numbers.next().unwrap() * numbers.next().unwrap();
+    assert_eq!(Some(bytes), MODEST.memory);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_sandbox_for_which_the_disk_has_no_room_is_an_error_of_the_system() {
+    if !images::has_ids() {
+        return;
+    }
+    let Some(disk) = images::SmallDisk::new("1m") else {
+        return;
+    };
+    let (_directory, cache) = images::cache();
+    let scratch = disk.0.path().join("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let options = || SandboxOptions {
+        overlay: false,
+        ..SandboxOptions::new(SandboxScratch::Disk(scratch.clone()))
+    };
+    // The copy of the image is larger than the disk.
+    match start(&cache, options()).await {
+        Err(ExecutorError::System(words)) => assert!(
+            words.contains("No space left on device") && words.contains("free space"),
+            "{words}"
+        ),
+        other => panic!("{other:?}"),
+    }
+    assert!(eventually(|| fs::read_dir(scratch.join("sandboxes"))
+        .unwrap()
+        .next()
+        .is_none()));
+    images::clear(&cache).await;
+}
+
+#[test]
+fn what_no_cgroup_limits_is_said_in_words() {
+    assert_eq!(unenforced(&Limits::default()), None);
+    let all = Limits {
+        processes: Some(100),
+        processors: Some(500),
+        ..MODEST
+    };
+    let found = cgroup::controllers().unwrap_or_default();
+    let words = unenforced(&all).unwrap_or_default();
+    for (name, instead) in [
+        ("memory", "each process by itself"),
+        ("pids", "each user of a sandbox"),
+        ("cpu", "processors are not limited"),
+    ] {
+        assert_eq!(!found.contains(&name), words.contains(instead), "{words}");
+    }
+    assert_eq!(found.len() < 3, words.contains("Delegate=yes"), "{words}");
+}
+
+#[tokio::test]
+async fn an_allowance_is_for_host_and_sandbox() {
+    let allowance = Allowance {
+        grace: Duration::ZERO,
+        limits: Limits {
+            open_files: Some(77),
+            ..MODEST
+        },
+        scratch_memory: None,
+    };
+    let host = HostCommands::new().allowance(&allowance);
+    let (exit, text) = output_of(&host, shell(format!("ulimit -n; {GREEDY}"))).await;
+    assert_ne!(exit.unwrap(), Exit::Exited(0));
+    assert!(text.starts_with("77\n"), "{text}");
+    // Without grace nobody is asked.
+    let memory = Memory::default();
+    let mut polite = shell("trap 'echo asked' TERM; echo ready; sleep 60");
+    polite.stdout = Some(memory.sink());
+    let abort = Abort::new();
+    let later = async {
+        while memory.bytes().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        abort.cancel();
+    };
+    let (exit, ()) = tokio::join!(host.run(polite, &abort), later);
+    assert_eq!(exit.unwrap(), Exit::Aborted);
+    assert_eq!(memory.text(), "ready\n");
 }

@@ -74,13 +74,20 @@ async fn changes_stay_in_the_sandbox_and_not_in_the_image() {
 
 #[tokio::test]
 async fn a_copy_serves_where_no_overlay_can_be_mounted() {
+    let journal = Journal::begin();
     let Some(world) = World::with(|options| options.overlay = false).await else {
         return;
     };
+    let warnings = journal.warnings();
+    assert!(
+        matches!(&warnings[..], [one] if one.contains("works on a copy of its image") && one.ends_with("no overlay was wanted")),
+        "{warnings:?}"
+    );
     assert_eq!(
         world.root("echo x > /etc/new; cat /etc/secret").await,
         "of root"
     );
+    assert_eq!(world.root("grep -c ' / overlay ' /proc/mounts").await, "0");
     assert_eq!(world.root("stat -c %u:%a /etc/secret").await, "0:600");
     world.end().await;
 }
@@ -260,17 +267,17 @@ async fn scratch_directories_of_killed_keepers_are_swept() {
         || fs::read_link(format!("/proc/{keeper}/exe")).is_err()
     ));
     assert_eq!(scratch_directories(directory.path()), 1);
-    assert_eq!(sweep(&scratch).await.unwrap(), 1);
-    assert_eq!(sweep(&scratch).await.unwrap(), 0);
+    assert_eq!(sweep(&scratch).await, 1);
+    assert_eq!(sweep(&scratch).await, 0);
     assert_eq!(scratch_directories(directory.path()), 0);
-    assert_eq!(sweep(Path::new("/no/such/place")).await.unwrap(), 0);
+    assert_eq!(sweep(Path::new("/no/such/place")).await, 0);
     drop(world.sandbox);
     images::clear(cache).await;
     remove_arena(directory.path()).await;
 }
 
 /// The keeper of the only sandbox there: its number is the first half of the scratch directory's name.
-fn keeper_of(directory: &Path) -> nix::unistd::Pid {
+pub(super) fn keeper_of(directory: &Path) -> nix::unistd::Pid {
     let entry = fs::read_dir(directory.join("scratch/sandboxes"))
         .unwrap()
         .next()

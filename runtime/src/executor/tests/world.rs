@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use tar::EntryType;
 
 /// What the image of these tests takes from the host.
-const PROGRAMS: [&str; 36] = [
+const PROGRAMS: [&str; 37] = [
     "sh", "cat", "chmod", "chown", "cp", "cut", "dd", "dmesg", "env", "getent", "hostname", "id",
-    "ipcs", "kill", "ln", "ls", "grep", "mkdir", "mkfifo", "mknod", "mount", "perl", "ps", "rm",
-    "sed", "setsid", "sleep", "sort", "stat", "touch", "tr", "truncate", "useradd", "wc", "which",
-    "true",
+    "ipcs", "kill", "ln", "ls", "grep", "mkdir", "mkfifo", "mknod", "mount", "mv", "perl", "ps",
+    "rm", "sed", "setsid", "sleep", "sort", "stat", "touch", "tr", "truncate", "useradd", "wc",
+    "which", "true",
 ];
 
 /// A sandbox with all that belongs to it.
@@ -108,7 +108,7 @@ pub(super) async fn start(
     Sandbox::start(cache, image(cache).await?, options, &Abort::new()).await
 }
 
-async fn image(cache: &ImageCache) -> Result<Image, ExecutorError> {
+pub(super) async fn image(cache: &ImageCache) -> Result<Image, ExecutorError> {
     let bytes = system();
     let fetch = async |mut file: File| {
         file.write_all(&bytes).unwrap();
