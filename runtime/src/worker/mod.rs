@@ -8,6 +8,7 @@ mod architectures;
 mod connection;
 mod description;
 mod dispatch;
+mod ini;
 mod life;
 mod memory;
 mod metrics;
