@@ -59,3 +59,5 @@ clean: ## remove what builds left
 install: build tasks ## into PREFIX (/usr/local), below DESTDIR
 	install -D -t $(DESTDIR)$(PREFIX)/bin target/release/task-runtime
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/task-runtime/tasks $(GUESTS)/*.wasm
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' systemd/task-runtime-worker.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/task-runtime-worker.service

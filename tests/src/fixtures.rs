@@ -222,9 +222,21 @@ pub fn cache() -> ComponentCache {
     ComponentCache::new(&beside("../target/test-components"))
 }
 
+/// The cache of workers that are tested as a program, likewise.
+pub fn worker_cache() -> PathBuf {
+    beside("../target/test-worker")
+}
+
 /// The directories of the built components, tasks and test guests.
 pub fn task_directories() -> Vec<PathBuf> {
     vec![beside(TASKS), beside(TEST_GUESTS)]
+}
+
+/// The program, beside the tests that were built with it.
+pub fn program() -> Option<PathBuf> {
+    let tests = std::env::current_exe().ok()?;
+    let program = tests.parent()?.parent()?.join("task-runtime");
+    program.exists().then_some(program)
 }
 
 /// A path relative to this crate.

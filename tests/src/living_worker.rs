@@ -25,11 +25,15 @@ pub const QUICK: Patience = Patience {
     first_pause: Duration::from_millis(20),
     longest_pause: Duration::from_millis(200),
     give_up: Duration::from_secs(30),
+    nonsense: Duration::from_secs(1),
     for_permission: false,
 };
 
 /// The places of a worker; they outlive it, as those of a worker that is restarted.
-pub struct Home(TempDir);
+pub struct Home {
+    directory: TempDir,
+    spool: PathBuf,
+}
 
 impl Home {
     /// Empty places.
@@ -38,12 +42,22 @@ impl Home {
         for name in ["cache", "runs"] {
             std::fs::create_dir(directory.path().join(name))?;
         }
-        Ok(Self(directory))
+        let spool = directory.path().join("spool");
+        Ok(Self { directory, spool })
+    }
+
+    /// The same, but results wait elsewhere.
+    pub fn with_spool(spool: &Path) -> Result<Self> {
+        let spool = spool.to_owned();
+        Ok(Self {
+            spool,
+            ..Self::new()?
+        })
     }
 
     /// Where results wait.
     pub fn spool(&self) -> PathBuf {
-        self.0.path().join("spool")
+        self.spool.clone()
     }
 
     /// Names of the work requests in the spool.
@@ -56,7 +70,7 @@ impl Home {
 
     /// What runs have left behind.
     pub fn left(&self) -> Vec<String> {
-        names(&self.0.path().join("runs"))
+        names(&self.directory.path().join("runs"))
     }
 }
 
@@ -115,7 +129,7 @@ impl Drop for LivingWorker {
 }
 
 fn assemble(api_url: &str, token: &str, home: &Home) -> Result<Worker> {
-    let place = home.0.path();
+    let place = home.directory.path();
     let engine = Engine::new()?;
     let linkers = Arc::new(Linkers::new(&engine)?);
     let registry = Arc::new(Registry::open(engine, cache(), &task_directories())?);
@@ -152,6 +166,7 @@ fn assemble(api_url: &str, token: &str, home: &Home) -> Result<Worker> {
         rhythm: Rhythm {
             reconnect: Duration::from_millis(20)..Duration::from_millis(60),
             farewell: Duration::from_secs(3),
+            drain: Duration::from_secs(3),
             agony: Duration::from_secs(20),
             metadata: Duration::from_secs(2),
             disk: Duration::from_millis(100),

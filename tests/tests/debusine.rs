@@ -303,6 +303,39 @@ async fn damage_on_the_way_is_sent_again_and_not_for_ever() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_server_may_take_longer_to_verify_than_to_answer() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let pause = (QUICK.answer + QUICK.verification) / 2;
+    // The question is answered at once.
+    server.fault("PUT", "/files/", Trouble::Late(Duration::ZERO), 1);
+    server.fault("PUT", "/files/", Trouble::Late(pause), 1);
+    let id = artifacts(&server)?.upload(artifact(b"content")).await?;
+    assert_eq!(server.state().content(id.0, PATH), Some(&b"content"[..]));
+    assert_eq!(server.state().count("PUT", "/files/"), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn damage_of_many_chunks_is_sent_again_from_the_beginning() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let content = content(7 * 1000 + 500);
+    server.state().damages = 2;
+    let asked = Server::new(&server.api_url(), QUICK)?.with_token(TOKEN)?;
+    let store = ServerArtifacts::new(asked.with_chunk(1000));
+    let id = store.upload(artifact(&content)).await?;
+    assert!(server.state().content(id.0, PATH) == Some(&content[..]));
+    let state = server.state();
+    let ranges = state
+        .requests
+        .iter()
+        .filter_map(|it| it.header("content-range"));
+    let (first, last) = ("bytes 0-999/7500", "bytes 7000-7499/7500");
+    let count = |wanted: &str| ranges.clone().filter(|range| *range == wanted).count();
+    assert_eq!((count(first), count(last)), (3, 3));
+    Ok(())
+}
+
+#[tokio::test]
 async fn content_that_the_server_has_is_not_sent() -> Result<()> {
     let server = FakeServer::start().await?;
     let store = artifacts(&server)?;

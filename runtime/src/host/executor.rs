@@ -38,6 +38,8 @@ pub struct PreparedImage {
     pub backend: Backend,
     /// The environment's artifact.
     pub artifact: Artifact,
+    /// Whether its file was in the cache, so that it was not fetched.
+    pub cached: bool,
     /// What the backend calls the image: a path, or an alias.
     pub name: String,
     /// autopkgtest's virtualisation server for it.

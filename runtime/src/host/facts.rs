@@ -2,6 +2,7 @@
 
 use super::HostState;
 use super::bindings::debusine::task::host_facts;
+use super::tool::{BRIEFLY, ask};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -34,7 +35,7 @@ pub trait Facts: Send + Sync {
 /// This machine.
 #[derive(Debug, Default)]
 pub struct Machine {
-    architecture: OnceLock<Option<String>>,
+    architecture: OnceLock<String>,
 }
 
 impl Facts for Machine {
@@ -49,16 +50,13 @@ impl Facts for Machine {
     }
 
     fn architecture(&self) -> Option<String> {
-        self.architecture
-            .get_or_init(|| {
-                let output = std::process::Command::new("dpkg")
-                    .arg("--print-architecture")
-                    .output()
-                    .ok()
-                    .filter(|output| output.status.success())?;
-                Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
-            })
-            .clone()
+        if let Some(known) = self.architecture.get() {
+            return Some(known.clone());
+        }
+        // A failure is not kept: the next question may have an answer.
+        let printed = ask("dpkg", &["--print-architecture"], BRIEFLY).ok()?;
+        let printed = printed.trim().to_owned();
+        Some(self.architecture.get_or_init(|| printed).clone())
     }
 
     fn environment_variable(&self, name: &str) -> Option<String> {

@@ -9,6 +9,7 @@ pub mod files;
 pub mod http;
 pub mod logs;
 pub mod task_database;
+pub(crate) mod tool;
 
 mod abort;
 mod archive;

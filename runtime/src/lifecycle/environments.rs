@@ -12,6 +12,7 @@ use crate::host::{Executors, PreparedImage};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The environments of a store, cached beneath a directory of this machine.
@@ -58,7 +59,12 @@ impl LocalEnvironments {
         }
     }
 
-    async fn image(&self, artifact: &Artifact, abort: &Abort) -> Result<Image, ExecutorError> {
+    /// The image of an environment, and whether it was in the cache.
+    async fn image(
+        &self,
+        artifact: &Artifact,
+        abort: &Abort,
+    ) -> Result<(Image, bool), ExecutorError> {
         let file = image_file(artifact)?;
         let wanted = ImageFile {
             name: file.path.clone(),
@@ -67,13 +73,16 @@ impl LocalEnvironments {
                 ExecutorError::Image(format!("artifact {}: {error}", artifact.id))
             })?,
         };
+        let cached = AtomicBool::new(true);
         let fetch = |target| async {
+            cached.store(false, Ordering::Relaxed);
             self.store
                 .fetch_file(artifact.id, &file.path, target)
                 .await
                 .map_err(|error| ExecutorError::Image(error.to_string()))
         };
-        self.cache.ensure(&wanted, fetch, abort).await
+        let image = self.cache.ensure(&wanted, fetch, abort).await?;
+        Ok((image, cached.into_inner()))
     }
 
     /// Tools that take a tarball (sbuild, autopkgtest) unpack it each time: a plain one takes them a second instead of fifteen.
@@ -142,7 +151,7 @@ impl Executors for LocalEnvironments {
                 ExecutorError::Image(format!("environment {environment}: {error}"))
             })?;
         check_image(backend, &artifact)?;
-        let image = self.image(&artifact, abort).await?;
+        let (image, cached) = self.image(&artifact, abort).await?;
         let server = match backend {
             Backend::Unshare => self.for_unshare(&artifact, &image, abort).await?,
             Backend::IncusLxc | Backend::IncusVm => {
@@ -157,6 +166,7 @@ impl Executors for LocalEnvironments {
         Ok(PreparedImage {
             backend,
             artifact,
+            cached,
             name: server.image,
             virt_server: server.name,
             virt_server_arguments: server.arguments,
@@ -188,7 +198,7 @@ impl Executors for LocalEnvironments {
                 ));
             }
         }
-        let image = self.image(&image.artifact, abort).await?;
+        let (image, _) = self.image(&image.artifact, abort).await?;
         sweep(&self.scratch).await;
         let sandbox = Sandbox::start(&self.cache, image, self.sandbox_options(), abort).await?;
         Ok(Arc::new(sandbox))

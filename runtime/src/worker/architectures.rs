@@ -12,10 +12,11 @@ const INTERPRETERS: &str = "/proc/sys/fs/binfmt_misc";
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Kept {
     circumstances: Vec<String>,
-    printed: Option<String>,
+    printed: String,
 }
 
-/// What `arch-test -n` prints, from the file `kept` if nothing has changed that it depends on; else it is asked, and its answer kept.
+/// What `arch-test -n` prints, from the file `kept` if nothing has changed that it depends on; else it is asked, and its answer kept. That it
+/// failed is not kept: the next time it may not.
 pub fn printed_by_arch_test(kept: &Path, ask: impl FnOnce() -> Option<String>) -> Option<String> {
     let circumstances = circumstances();
     let known = fs::read(kept).ok();
@@ -23,9 +24,9 @@ pub fn printed_by_arch_test(kept: &Path, ask: impl FnOnce() -> Option<String>) -
     if let Some(known) = known
         && known.circumstances == circumstances
     {
-        return known.printed;
+        return Some(known.printed);
     }
-    let printed = ask();
+    let printed = ask()?;
     let answer = Kept {
         circumstances,
         printed,
@@ -36,7 +37,7 @@ pub fn printed_by_arch_test(kept: &Path, ask: impl FnOnce() -> Option<String>) -
     if let Err(error) = written {
         tracing::debug!("{}: {error}; arch-test will be asked again", kept.display());
     }
-    answer.printed
+    Some(answer.printed)
 }
 
 /// This boot of this kernel, the interpreters it knows, and the program itself.
@@ -80,6 +81,16 @@ mod tests {
             (first.as_deref(), second.as_deref()),
             (Some("amd64\ni386\n"), Some("amd64\ni386\n"))
         );
+    }
+
+    #[test]
+    fn a_failure_is_not_kept() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let kept = directory.path().join("architectures.json");
+        assert_eq!(printed_by_arch_test(&kept, || None), None);
+        assert!(!kept.exists());
+        let second = printed_by_arch_test(&kept, || Some("amd64\n".to_owned()));
+        assert_eq!(second.as_deref(), Some("amd64\n"));
     }
 
     #[test]

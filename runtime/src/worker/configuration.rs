@@ -1,6 +1,6 @@
 //! The configuration of a worker, in the files that `debusine-worker` reads: an existing worker's directory works as it is.
 
-use configparser::ini::{Ini, IniDefault};
+use super::ini::IniFile;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -116,26 +116,26 @@ impl Configuration {
         let directory = directory.ok_or_else(missing)?.clone();
         let path = directory.join("config.ini");
         let ini = parse(&path)?;
-        let value = |key: &str| ini.get(SECTION, key).filter(|value| !value.is_empty());
         let content = |reason: String| ConfigurationError::Content {
             path: path.clone(),
             reason,
         };
-        if !ini.sections().iter().any(|section| section == SECTION) {
+        let value = |key: &str| ini.value(SECTION, key).map_err(content);
+        if !ini.has_section(SECTION) {
             return Err(content(format!(
                 "there is no section [{SECTION}]; add it, with the key api-url"
             )));
         }
-        let api_url = value("api-url").ok_or_else(|| {
+        let api_url = value("api-url")?.ok_or_else(|| {
             content(format!(
                 "[{SECTION}] has no api-url; add the server's address, e.g. api-url = https://debusine.example.org/api"
             ))
         })?;
-        let log_level = value("log-level").map(|name| name.parse().map_err(content));
+        let log_level = value("log-level")?.map(|name| name.parse().map_err(content));
         Ok(Self {
             token: secret(&directory.join(TOKEN))?,
             activation_token: secret(&directory.join(ACTIVATION_TOKEN))?,
-            log_file: value("log-file").map(PathBuf::from),
+            log_file: value("log-file")?.map(PathBuf::from),
             log_level: log_level.transpose()?,
             api_url,
             directory,
@@ -173,32 +173,15 @@ impl Configuration {
     }
 }
 
-/// Reads an INI file by the rules of Python's `configparser`, as far as a worker's file uses them: keys in any case, comments on lines of
-/// their own.
-fn parse(path: &Path) -> Result<Ini, ConfigurationError> {
+fn parse(path: &Path) -> Result<IniFile, ConfigurationError> {
     let text = fs::read_to_string(path).map_err(|error| ConfigurationError::File {
         path: path.to_owned(),
         error,
     })?;
-    let mut rules = IniDefault::default();
-    rules.case_sensitive = true;
-    rules.inline_comment_symbols = Some(Vec::new());
-    let mut ini = Ini::new_from_defaults(rules);
-    let lowered: Vec<String> = text.lines().map(lower_key).collect();
-    ini.read(lowered.join("\n"))
-        .map_err(|reason| ConfigurationError::Content {
-            path: path.to_owned(),
-            reason: format!("{reason}; write it as [General] and lines KEY = VALUE"),
-        })?;
-    Ok(ini)
-}
-
-/// Keys count in any case, sections and values as they are.
-fn lower_key(line: &str) -> String {
-    match line.find(['=', ':']) {
-        Some(at) if !line.trim_start().starts_with('[') => line[..at].to_lowercase() + &line[at..],
-        _ => line.to_owned(),
-    }
+    IniFile::parse(&text).map_err(|reason| ConfigurationError::Content {
+        path: path.to_owned(),
+        reason: format!("{reason}; write it as [General] and lines KEY = VALUE"),
+    })
 }
 
 /// The one line of a file that nobody else may read; none if there is no such file.
@@ -264,7 +247,7 @@ mod tests {
     #[test]
     fn an_existing_worker_s_directory_is_understood() {
         let directory = directory(
-            "# the server\n[General]\nApi-URL = https://example.org/api#x\nlog-file: /var/log/worker.log\nlog-level = info\nmore = less\n",
+            "# the server\n[DEFAULT]\nhost = example.org\n[General]\nApi-URL = https://%(host)s/api#x\nlog-file: /var/log/worker.log\nlog-level = info\nmore = less\n",
         );
         keep(&directory, "token", "0123abcd\n", 0o600);
         let read = read(&directory).expect("a configuration");
@@ -282,7 +265,8 @@ mod tests {
                 .expect_err("no configuration")
                 .to_string()
         };
-        assert!(words("api-url = x\n").contains("no section [General]"));
+        assert!(words("api-url = x\n").contains("is in no section"));
+        assert!(words("[general]\napi-url = x\n").contains("no section [General]"));
         assert!(words("[General]\n").contains("has no api-url"));
         assert!(words("[General]\napi-url = x\nlog-level = loud\n").contains("no log level"));
         let nowhere = Configuration::read(&[PathBuf::from("/nonexistent")]);

@@ -2,7 +2,7 @@
 
 use super::operator::Operator;
 use crate::artifacts::debusine::{Server, ServerError, SocketStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use rand::Rng;
 use reqwest::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use serde::Deserialize;
@@ -74,6 +74,8 @@ impl Connection {
 
     /// One connection from its beginning to its end; why it ended.
     async fn listen(&self, heard: &watch::Sender<Heard>) -> String {
+        // Whoever asked for a new connection before now gets it.
+        let _ = self.renew.notified().now_or_never();
         let mut socket = match self.connect().await {
             Ok(socket) => socket,
             Err(error) => return error.to_string(),

@@ -9,6 +9,7 @@ use crate::artifacts::debusine::{Patience, Server, ServerArtifacts};
 use crate::component::{LoadedComponent, Registry, RegistryError};
 use crate::executor::{Abort, Commands, ExecutorError, Instance};
 use crate::host::bindings::debusine::task::executor::Backend;
+use crate::host::executor::image_file;
 use crate::host::{
     Downloads, Executors, Facts, Linkers, PathPart, PreparedImage, TaskConfigError, Violation,
 };
@@ -121,7 +122,7 @@ impl Dispatch {
         abort: &Abort,
     ) -> Option<Report> {
         let statistics = Arc::new(Statistics::begin());
-        let runner = self.runner(store, &statistics);
+        let runner = self.runner(store, &statistics, operator);
         let request = RunRequest {
             work_request: Some(work_request.id),
             workspace: work_request.workspace.clone(),
@@ -145,7 +146,12 @@ impl Dispatch {
         Some(report(&work_request.task_name, outcome, &statistics))
     }
 
-    fn runner(&self, store: Arc<dyn ArtifactStore>, statistics: &Arc<Statistics>) -> Runner {
+    fn runner(
+        &self,
+        store: Arc<dyn ArtifactStore>,
+        statistics: &Arc<Statistics>,
+        operator: &Arc<Operator>,
+    ) -> Runner {
         Runner {
             engine: self.registry.engine().clone(),
             linkers: Arc::clone(&self.linkers),
@@ -154,6 +160,7 @@ impl Dispatch {
             executors: Arc::new(Counted {
                 environments: (self.environments)(Arc::clone(&store)),
                 statistics: Arc::clone(statistics),
+                operator: Arc::clone(operator),
                 cache: self.cache.clone(),
             }),
             artifacts: store,
@@ -242,10 +249,11 @@ fn line(violation: &Violation) -> String {
     format!("\n{place}\n  {words} (type={kind})")
 }
 
-/// Environments that tell the statistics of their use.
+/// Environments that tell the statistics, and the operator, of their use.
 struct Counted {
     environments: Arc<dyn Executors>,
     statistics: Arc<Statistics>,
+    operator: Arc<Operator>,
     cache: PathBuf,
 }
 
@@ -259,6 +267,10 @@ impl Executors for Counted {
     ) -> Result<PreparedImage, ExecutorError> {
         let prepared = self.environments.prepare(backend, environment, abort).await;
         self.statistics.has_environment();
+        if let Ok(image) = &prepared {
+            let size = image_file(&image.artifact).map_or(0, |file| file.size);
+            self.operator.image(image.cached, size);
+        }
         prepared
     }
 

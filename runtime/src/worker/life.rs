@@ -1,14 +1,14 @@
 //! The life of a worker, from its start to its end: it listens, describes itself, takes work when there is some, and delivers.
 
 use super::connection::{Connection, Heard};
+use super::delivering::Ending;
 use super::description::Description;
 use super::dispatch::Dispatch;
 use super::memory;
 use super::operator::Operator;
-use super::spool::{Delivered, Entry, Spool};
+use super::spool::Spool;
 use super::work_request::{ErrorCode, Report, WorkRequest};
 use crate::artifacts::debusine::{Answer, Patience, Server, ServerError};
-use crate::executor::Abort;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::future::Future;
@@ -18,6 +18,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until};
+
+/// How often the spool is looked through for what nobody wants any more.
+const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+
+/// How often systemd is told that a worker that drains has not got stuck.
+const DRAINING: Duration = Duration::from_secs(30);
 
 /// How a worker is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,11 +43,13 @@ pub enum Stop {
 pub struct Rhythm {
     /// Between two connections, at random.
     pub reconnect: Range<Duration>,
-    /// How long delivery may take once the worker has been asked to end. What is not delivered then stays in the spool.
+    /// How long delivery may take once the worker has been asked to abort. What is not delivered then stays in the spool.
     pub farewell: Duration,
+    /// How long a worker that was asked to drain waits for a server that takes nothing. The same holds for what is not delivered then.
+    pub drain: Duration,
     /// How long an aborted task may take to end before it is dropped, its own clean-up with it.
     pub agony: Duration,
-    /// How long metadata are tried to be sent before the next request is waited for.
+    /// How long metadata are tried to be sent, and how long to wait then before they are found out and sent anew.
     pub metadata: Duration,
     /// How long to wait when the spool can keep nothing.
     pub disk: Duration,
@@ -54,6 +62,7 @@ impl Default for Rhythm {
         Self {
             reconnect: Duration::from_secs(1)..Duration::from_secs(6),
             farewell: Duration::from_secs(15),
+            drain: Duration::from_secs(60),
             agony: Duration::from_secs(60),
             metadata: Duration::from_secs(60),
             disk: Duration::from_secs(30),
@@ -93,16 +102,20 @@ type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + 'a>>>;
 struct Present<'a> {
     /// Work and its delivery.
     work: Job<'a, After>,
-    /// Telling the server what we can do.
-    description: Job<'a, ()>,
+    /// Telling the server what we can do; whether it accepted that.
+    description: Job<'a, bool>,
     /// How many requests for that were heeded.
     described: u64,
+    /// When the server is told without a request, because it did not accept what it was told before.
+    described_again: Option<Instant>,
     /// How many announcements of work were heeded.
     announced: u64,
     /// Whether there may be something to deliver.
     undelivered: bool,
-    abort: Abort,
+    ending: Ending,
     stop: Stop,
+    /// When systemd is told again that a drain goes on.
+    reassured: Option<Instant>,
     /// When work is dropped, whatever it does.
     deadline: Option<Instant>,
 }
@@ -121,14 +134,17 @@ impl Worker {
         let connection = connection.keep(heard);
         tokio::pin!(connection);
         let mut watchdog = tokio::time::interval(self.rhythm.watchdog.unwrap_or(Duration::MAX / 4));
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         let mut present = Present {
             work: None,
             description: None,
             described: 0,
+            described_again: None,
             announced: 0,
             undelivered: true,
-            abort: Abort::new(),
+            ending: Ending::default(),
             stop: Stop::No,
+            reassured: None,
             deadline: None,
         };
         self.operator.started();
@@ -144,10 +160,12 @@ impl Worker {
                         renew.notify_one();
                     }
                 }
-                () = next(&mut present.description) => {
+                accepted = next(&mut present.description) => {
                     present.description = None;
+                    present.described_again = (!accepted).then(|| Instant::now() + self.rhythm.metadata);
                     memory::give_back();
                 }
+                () = at(present.described_again) => {}
                 asked = stop.changed() => {
                     let asked = asked.map_or(Stop::Now, |()| *stop.borrow_and_update());
                     self.stop(&mut present, asked);
@@ -155,6 +173,13 @@ impl Worker {
                 () = at(present.deadline) => {
                     tracing::error!("the task did not end in time; dropping it");
                     present.work = None;
+                }
+                _ = housekeeping.tick() => if present.work.is_none() {
+                    self.spool.expire();
+                },
+                () = at(present.reassured) => {
+                    self.operator.draining();
+                    present.reassured = Some(Instant::now() + DRAINING);
                 }
                 _ = watchdog.tick() => if self.rhythm.watchdog.is_some() {
                     self.operator.alive();
@@ -168,8 +193,13 @@ impl Worker {
 
     /// Begins what can be begun.
     fn begin<'a>(&'a self, present: &mut Present<'a>, heard: Heard) {
-        if present.description.is_none() && present.described < heard.metadata_requests {
+        let is_due = |at: Instant| at <= Instant::now();
+        // Whoever is not connected will be asked when he is.
+        let again = present.described_again.take_if(|at| is_due(*at)).is_some() && heard.connected;
+        let is_asked = present.described < heard.metadata_requests;
+        if present.description.is_none() && (is_asked || again) {
             present.described = heard.metadata_requests;
+            present.described_again = None;
             present.description = Some(Box::pin(self.describe()));
         }
         if present.work.is_some() || present.stop != Stop::No {
@@ -183,7 +213,7 @@ impl Worker {
         }
         if may_fetch || present.undelivered {
             present.undelivered = false;
-            present.work = Some(Box::pin(self.work(may_fetch, present.abort.clone())));
+            present.work = Some(Box::pin(self.work(may_fetch, present.ending.clone())));
         }
     }
 
@@ -194,10 +224,15 @@ impl Worker {
         present.stop = asked;
         match asked {
             Stop::No => {}
-            Stop::Drain => self.operator.stopping("after what runs at the moment"),
+            Stop::Drain => {
+                self.operator.stopping("after what runs at the moment");
+                present.reassured = Some(Instant::now());
+                present.ending.drain.cancel();
+            }
             Stop::Abort => {
                 self.operator.stopping("aborting what runs");
-                present.abort.cancel();
+                present.reassured = None;
+                present.ending.abort.cancel();
                 present.deadline = Some(Instant::now() + self.rhythm.agony);
             }
             Stop::Now => {
@@ -207,14 +242,14 @@ impl Worker {
         }
     }
 
-    /// Tells the server what this worker can do.
-    async fn describe(&self) {
+    /// Tells the server what this worker can do; whether it accepted that.
+    async fn describe(&self) -> bool {
         let begun = Instant::now();
         let metadata = match self.description.metadata().await {
             Ok(metadata) => Value::Object(metadata),
             Err(error) => {
                 tracing::error!("no metadata: {error}");
-                return;
+                return false;
             }
         };
         let server = self.server.clone().with_patience(Patience {
@@ -223,19 +258,25 @@ impl Worker {
         });
         let path = "/worker/dynamic-metadata/";
         match server.repeated(Method::PUT, path, Some(&metadata)).await {
-            Ok(_) => self.operator.metadata_accepted(begun.elapsed()),
-            Err(error) => self.operator.metadata_refused(&error),
+            Ok(_) => {
+                self.operator.metadata_accepted(begun.elapsed());
+                true
+            }
+            Err(error) => {
+                self.operator.metadata_refused(&error);
+                false
+            }
         }
     }
 
     /// Delivers what is in the spool, then takes work if there is some.
-    async fn work(&self, fetch: bool, abort: Abort) -> After {
+    async fn work(&self, fetch: bool, ending: Ending) -> After {
         for entry in self.spool.undelivered() {
-            if !self.deliver(entry, &abort).await {
+            if !self.deliver(entry, &ending).await {
                 return After::Listen;
             }
         }
-        if !fetch || abort.is_cancelled() {
+        if !fetch || ending.is_asked_for() {
             return After::Listen;
         }
         if let Err(error) = self.spool.check() {
@@ -243,10 +284,16 @@ impl Worker {
             let pause = self.rhythm.disk;
             tokio::select! {
                 () = sleep(pause) => return After::Ask,
-                () = abort.cancelled() => return After::Listen,
+                () = ending.asked_for() => return After::Listen,
             }
         }
-        let answer = match self.next_work_request().await {
+        let Some(answer) = self.in_time(&ending, self.next_work_request()).await else {
+            tracing::warn!(
+                "no answer to the question for work in time; what it hands out is lost to this worker"
+            );
+            return After::Listen;
+        };
+        let answer = match answer {
             Ok(answer) if answer.status == StatusCode::NO_CONTENT => return After::Listen,
             Ok(answer) => answer,
             Err(error) => {
@@ -260,8 +307,8 @@ impl Worker {
         };
         let document: Value = answer.json().unwrap_or_default();
         match serde_json::from_value(document.clone()) {
-            Ok(work_request) => self.attend(work_request, &abort).await,
-            Err(error) => self.send_back(&document, &error.to_string()).await,
+            Ok(work_request) => self.attend(work_request, &ending).await,
+            Err(error) => self.send_back(&document, &error.to_string(), &ending).await,
         }
     }
 
@@ -272,7 +319,7 @@ impl Worker {
     }
 
     /// What the server hands out is no work request that can be run: it is told so, provided that this has a number.
-    async fn send_back(&self, document: &Value, error: &str) -> After {
+    async fn send_back(&self, document: &Value, error: &str, ending: &Ending) -> After {
         tracing::error!("what the server hands out is no work request: {error}");
         let Some(id) = document["id"].as_u64() else {
             return After::Ask;
@@ -282,19 +329,21 @@ impl Worker {
         let report = Report::error(ErrorCode::SetupFailed, message).document();
         let path = format!("/work-request/{id}/completed/");
         let told = self.server.repeated(Method::PUT, &path, Some(&report));
-        if let Err(error) = told.await {
-            tracing::error!("work request {id}: {error}");
+        match self.in_time(ending, told).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => tracing::error!("work request {id}: {error}"),
+            None => tracing::error!("work request {id}: no time to tell the server"),
         }
         After::Listen
     }
 
     /// Runs a work request, and delivers it.
-    async fn attend(&self, work_request: WorkRequest, abort: &Abort) -> After {
+    async fn attend(&self, work_request: WorkRequest, ending: &Ending) -> After {
         let id = work_request.id;
         self.operator.fetched(&work_request);
         if let Some(entry) = self.spool.unassigned(id) {
             tracing::info!("work request {id}: it has been run before; delivering that result");
-            self.deliver(entry, abort).await;
+            self.deliver(entry, ending).await;
             return After::Listen;
         }
         let run = self.dispatch.run(
@@ -302,57 +351,17 @@ impl Worker {
             &self.server,
             &self.spool,
             &self.operator,
-            abort,
+            &ending.abort,
         );
         match run.await {
             Ok(entry) => {
                 self.operator.ended(id, entry.report());
-                self.deliver(entry, abort).await;
+                self.deliver(entry, ending).await;
                 After::Listen
             }
             Err(error) => {
                 tracing::error!("work request {id}: {error}");
                 After::Ask
-            }
-        }
-    }
-
-    /// Delivers a result, for as long as that takes, or as long as a worker that ends has. False if there was no time for it.
-    async fn deliver(&self, mut entry: Entry, abort: &Abort) -> bool {
-        let (id, task) = (entry.work_request(), entry.task().to_owned());
-        let report = entry.report().cloned();
-        let farewell = async {
-            abort.cancelled().await;
-            sleep(self.rhythm.farewell).await;
-        };
-        let delivered = tokio::select! {
-            delivered = entry.deliver(&self.server) => Some(delivered),
-            () = farewell => None,
-        };
-        match delivered {
-            Some(Ok(delivered)) => {
-                self.operator
-                    .delivered(id, &task, report.as_ref(), delivered);
-                if delivered == Delivered::Completely {
-                    entry.remove();
-                }
-                true
-            }
-            Some(Err(error)) => {
-                self.operator.refused(id, report.as_ref(), &error);
-                entry.remove();
-                true
-            }
-            None if report.is_none() => {
-                tracing::warn!(
-                    "work request {id}: no time to deliver the logs of the aborted task"
-                );
-                entry.remove();
-                false
-            }
-            None => {
-                tracing::info!("work request {id}: it will be delivered after the next start");
-                false
             }
         }
     }

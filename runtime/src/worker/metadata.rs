@@ -4,10 +4,14 @@
 
 use crate::component::{Engine, Limits, LoadedComponent, Registry, RegistryError};
 use crate::executor::{IncusInfoError, availability};
+use crate::host::tool::{BRIEFLY, ToolError, ask};
 use crate::host::{CallError, Facts, HostState, Linkers, Purpose, TaskComponent};
 use serde_json::{Map, Value};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long `arch-test` may take: it starts a program of each architecture, some of them in emulators.
+const ARCH_TEST: Duration = Duration::from_secs(30);
 
 /// The type of workers that run tasks for a server, as `system:worker_type` has it.
 pub const WORKER_TYPE: &str = "external";
@@ -79,7 +83,7 @@ impl SystemFacts {
     /// Asks this machine, but for what `arch-test` prints.
     pub fn with_arch_test(arch_test: Option<String>) -> Self {
         Self {
-            dpkg_print_architecture: printed_by("dpkg", &["--print-architecture"]),
+            dpkg_print_architecture: printed_by("dpkg", &["--print-architecture"], BRIEFLY),
             arch_test,
             cpu_count: cpu_count(),
             memory: memory(),
@@ -90,7 +94,7 @@ impl SystemFacts {
 
 /// What `arch-test -n` prints; none if it fails, or is not there.
 pub(super) fn printed_by_arch_test() -> Option<String> {
-    printed_by("arch-test", &["-n"])
+    printed_by("arch-test", &["-n"], ARCH_TEST)
 }
 
 /// What this machine says of itself, less the tasks: system and executors.
@@ -105,8 +109,7 @@ pub fn metadata_of(
 ) -> Result<Map<String, Value>, MetadataError> {
     let has_command = |name: &str| facts.command_available(name);
     let incus_info = match has_command("incus") {
-        // A daemon that hangs must not keep the worker from starting.
-        true => printed_by("timeout", &["--kill-after=5", "30", "incus", "info"]),
+        true => printed_by("incus", &["info"], BRIEFLY),
         false => None,
     };
     let machine = nix::sys::utsname::uname()
@@ -145,16 +148,16 @@ pub async fn worker_metadata(
     Ok(metadata)
 }
 
-/// Standard output of a command that succeeded.
-fn printed_by(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let printed = output.status.success().then_some(output.stdout)?;
-    String::from_utf8(printed).ok()
+/// Standard output of a program that succeeded; none if it did not, which is told unless it is not there.
+fn printed_by(program: &str, arguments: &[&str], longest: Duration) -> Option<String> {
+    match ask(program, arguments, longest) {
+        Ok(printed) => Some(printed),
+        Err(ToolError::NotStarted { .. }) => None,
+        Err(error) => {
+            tracing::warn!("{error}; the metadata go without its answer");
+            None
+        }
+    }
 }
 
 /// Processors that are in use, whether or not this process may use them: ranges as in `0-3,6`.

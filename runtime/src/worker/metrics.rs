@@ -25,6 +25,9 @@ pub struct Metrics {
     registry: Registry,
     work_requests: Family<Labels, Counter>,
     stages: Family<Labels, Histogram>,
+    deliveries: Histogram,
+    images: Family<Labels, Counter>,
+    image_bytes: Family<Labels, Counter>,
     connected: Gauge,
     connections: Counter,
 }
@@ -43,6 +46,9 @@ impl Metrics {
             registry: Registry::with_prefix("task_runtime"),
             work_requests: Family::default(),
             stages: Family::new_with_constructor(seconds),
+            deliveries: seconds(),
+            images: Family::default(),
+            image_bytes: Family::default(),
             connected: Gauge::default(),
             connections: Counter::default(),
         };
@@ -56,6 +62,21 @@ impl Metrics {
             "stage_seconds",
             "How long the stages of tasks took",
             metrics.stages.clone(),
+        );
+        registry.register(
+            "delivery_seconds",
+            "How long it took until the server had a result with all its artifacts",
+            metrics.deliveries.clone(),
+        );
+        registry.register(
+            "images",
+            "Images of environments that tasks asked for, by whether the cache had them",
+            metrics.images.clone(),
+        );
+        registry.register(
+            "image_bytes",
+            "The same in bytes of their files: hits were not fetched",
+            metrics.image_bytes.clone(),
         );
         registry.register(
             "connected",
@@ -89,6 +110,17 @@ impl Metrics {
         let labels = vec![("stage", stage.to_owned())];
         let histogram = self.stages.get_or_create(&labels);
         histogram.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn delivery(&self, took: Duration) {
+        self.deliveries.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn image(&self, cached: bool, size: u64) {
+        let outcome = if cached { "hit" } else { "miss" };
+        let labels = vec![("cache", outcome.to_owned())];
+        self.images.get_or_create(&labels).inc();
+        self.image_bytes.get_or_create(&labels).inc_by(size);
     }
 
     pub(super) fn work_request(&self, task: &str, result: &str) {
@@ -171,12 +203,20 @@ mod tests {
         metrics.work_request("noop", "success");
         metrics.connected(true);
         metrics.stage("Running", Duration::from_millis(20));
+        metrics.delivery(Duration::from_millis(20));
+        metrics.image(false, 100);
+        metrics.image(true, 100);
+        metrics.image(true, 100);
         let mut text = String::new();
         encode(&mut text, &metrics.registry).expect("encoded");
         for line in [
             "task_runtime_work_requests_total{task=\"noop\",result=\"success\"} 2",
             "task_runtime_connected 1",
             "task_runtime_stage_seconds_count{stage=\"Running\"} 1",
+            "task_runtime_delivery_seconds_count 1",
+            "task_runtime_images_total{cache=\"hit\"} 2",
+            "task_runtime_image_bytes_total{cache=\"hit\"} 200",
+            "task_runtime_image_bytes_total{cache=\"miss\"} 100",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }

@@ -6,8 +6,10 @@ pub mod registration;
 
 mod architectures;
 mod connection;
+mod delivering;
 mod description;
 mod dispatch;
+mod ini;
 mod life;
 mod memory;
 mod metrics;
@@ -21,5 +23,5 @@ pub use dispatch::{Dispatch, Environments};
 pub use life::{Rhythm, Stop, Worker};
 pub use metrics::Metrics;
 pub use operator::{CurrentWork, Operator, Status};
-pub use spool::{Owner, Spool, SpoolError};
+pub use spool::{Owner, Spool, SpoolError, kept_aside};
 pub use statistics::Statistics;

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant, SystemTime};
 /// Name of the status file in the spool.
 const STATUS_FILE: &str = "status.json";
 
+/// How much more time systemd gives to a worker that drains. It is told so again long before.
+const PATIENCE_OF_SYSTEMD: Duration = Duration::from_secs(120);
+
 /// What a worker is doing, as its status file tells it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -97,6 +100,13 @@ impl Operator {
         self.notify(&[NotifyState::Stopping]);
     }
 
+    /// A worker that was asked to end is at its last work, however long that takes.
+    pub fn draining(&self) {
+        self.notify(&[NotifyState::ExtendTimeoutUsec(
+            PATIENCE_OF_SYSTEMD.as_micros() as u32,
+        )]);
+    }
+
     /// The worker has ended in good order.
     pub fn stopped(&self) {
         self.update(|status| {
@@ -175,6 +185,11 @@ impl Operator {
         });
     }
 
+    /// The image of an environment was taken from the cache, or fetched; it has this many bytes.
+    pub fn image(&self, cached: bool, size: u64) {
+        self.metrics.image(cached, size);
+    }
+
     /// A task has ended.
     pub fn ended(&self, id: u64, report: Option<&Report>) {
         match report {
@@ -188,7 +203,14 @@ impl Operator {
     }
 
     /// The server was told of a work request.
-    pub fn delivered(&self, id: u64, task: &str, report: Option<&Report>, delivered: Delivered) {
+    pub fn delivered(
+        &self,
+        id: u64,
+        task: &str,
+        report: Option<&Report>,
+        delivered: Delivered,
+        took: Duration,
+    ) {
         let result = report.map_or("aborted", |report| report.result.name());
         match delivered {
             Delivered::Completely => {
@@ -200,6 +222,7 @@ impl Operator {
             ),
         }
         self.metrics.work_request(task, result);
+        self.metrics.delivery(took);
         let last = (id, task.to_owned(), result.to_owned());
         self.update(|status| {
             status.work_request = None;
@@ -208,14 +231,28 @@ impl Operator {
         });
     }
 
-    /// The server will never take a result.
-    pub fn refused(&self, id: u64, report: Option<&Report>, error: &ServerError) {
-        let document = report.map(|report| report.document().to_string());
+    /// The server will never take a result; `told` is whether it knows that there is one. It is kept aside.
+    pub fn refused(&self, id: u64, task: &str, error: &ServerError, told: bool, kept: &Path) {
+        let told = match told {
+            true => "the server was told that it is an error",
+            false => "the server was not told",
+        };
         tracing::error!(
             work_request = id,
-            "work request {id}: its result is not accepted, and dropped: {error}; it was {}",
-            document.as_deref().unwrap_or("aborted")
+            "work request {id}: its result is not accepted: {error}; {told}; it is kept as {}",
+            kept.display()
         );
+        self.metrics.work_request(task, "refused");
+        self.update(|status| status.work_request = None);
+    }
+
+    /// Who answers is no Debusine server; the result stays in the spool until the next start.
+    pub fn postponed(&self, id: u64, task: &str, error: &ServerError) {
+        tracing::error!(
+            work_request = id,
+            "work request {id}: its result cannot be delivered: {error}; it is kept, and offered again when the worker starts the next time"
+        );
+        self.metrics.work_request(task, "postponed");
         self.update(|status| status.work_request = None);
     }
 

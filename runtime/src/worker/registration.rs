@@ -1,10 +1,10 @@
 //! Registration: a worker makes its own secret and tells the server, once. An operator of the server enables it afterwards.
 
 use crate::artifacts::debusine::{Server, ServerError};
+use crate::host::tool::{BRIEFLY, ask};
 use rand::TryRngCore;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use std::process::{Command, Stdio};
 
 /// The longest name that the server takes.
 const LONGEST_NAME: usize = 400;
@@ -65,15 +65,9 @@ pub fn fully_qualified_name() -> String {
     found.unwrap_or(host)
 }
 
-/// The words of getent(1): an address and its names.
+/// The words of getent(1): an address and its names; none if nobody knows, or the name server does not answer.
 fn hosts(key: &str) -> Vec<String> {
-    let output = Command::new("getent")
-        .args(["hosts", key])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
-    let printed = output.map(|output| output.stdout).unwrap_or_default();
-    let printed = String::from_utf8_lossy(&printed);
+    let printed = ask("getent", &["hosts", key], BRIEFLY).unwrap_or_default();
     let line = printed.lines().next().unwrap_or_default();
     line.split_whitespace().map(str::to_owned).collect()
 }

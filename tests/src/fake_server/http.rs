@@ -142,6 +142,10 @@ pub(super) async fn attend(mut stream: TcpStream, state: Arc<Mutex<State>>) -> i
                 return Ok(());
             }
             Some(Trouble::Cut) => return Ok(()),
+            Some(Trouble::Late(pause)) => {
+                tokio::time::sleep(pause).await;
+                (answer(), None, usize::MAX)
+            }
             Some(Trouble::Silence) => return std::future::pending().await,
             Some(Trouble::Short(length)) => (answer(), None, length),
             Some(Trouble::Slow(pause)) => (answer(), Some(pause), usize::MAX),

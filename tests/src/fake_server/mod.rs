@@ -34,6 +34,8 @@ pub enum Trouble {
     Cut,
     /// Nothing is done or said.
     Silence,
+    /// It is done after this time.
+    Late(Duration),
     /// It is done; of the body of the answer come this many bytes, then the connection ends.
     Short(usize),
     /// It is done; each piece of the body takes this long.
@@ -77,6 +79,8 @@ pub struct State {
     /// How many websockets were accepted.
     pub connections: usize,
     uploads: HashMap<(u64, String), Vec<u8>>,
+    /// How many times more it will find a file damaged when it has all of it.
+    pub damages: u32,
     /// How many times more it will be ended when it has all of a file, before it has verified and kept it.
     pub deaths_before_verification: u32,
     faults: Vec<Fault>,
@@ -110,6 +114,11 @@ impl FakeServer {
     /// The address of its interface.
     pub fn api_url(&self) -> String {
         format!("http://{}/api", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// What it knows.
@@ -225,6 +234,11 @@ impl State {
         Some(fault.trouble.clone())
     }
 
+    /// From now on nothing has trouble any more.
+    pub fn forgive(&mut self) {
+        self.faults.clear();
+    }
+
     /// How often a request was made.
     pub fn count(&self, method: &str, path: &str) -> usize {
         let requests = self.requests.iter();
@@ -241,7 +255,11 @@ impl State {
             return self.download(request);
         };
         match (request.method.as_str(), call) {
-            ("GET", "/service-status/") => return Reply::json(200, &json!({"workers": []})),
+            ("GET", "/whoami/") => {
+                let whoami =
+                    json!({"user": "<anonymous>", "auth": is_known, "worker_token": is_known});
+                return Reply::json(200, &whoami);
+            }
             ("POST", "/worker/register/") => {
                 self.registered = request.json()["token"].as_str().map(str::to_owned);
                 return Reply::empty(201);

@@ -17,7 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
-use task_runtime_tests::fixtures::task_directories;
+use task_runtime_tests::fixtures::{program, task_directories};
 use task_runtime_tests::real_server::{RealServer, Wire, WorkerHome, WorkerProcess};
 
 fn main() {
@@ -75,13 +75,6 @@ fn obstacle() -> Option<&'static str> {
     }
     let is_built = program().is_some();
     (!is_built).then_some("the program task-runtime is not built")
-}
-
-/// The program beside this one.
-fn program() -> Option<PathBuf> {
-    let tests = std::env::current_exe().ok()?;
-    let program = tests.parent()?.parent()?.join("task-runtime");
-    program.exists().then_some(program)
 }
 
 /// The places of a worker at the end of a wire.

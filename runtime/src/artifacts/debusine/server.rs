@@ -4,7 +4,7 @@ use super::failure::chain;
 use super::problem::MEDIA_TYPE;
 use super::{Problem, ServerError};
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use std::future::Future;
@@ -17,6 +17,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// The header that carries the worker's secret.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("token");
+
+/// How much content one request carries unless something else is asked for, in bytes: what a proxy in front of the server lets through, and what
+/// is lost with a connection.
+const CHUNK: u64 = 50 << 20;
 
 /// How much of an answer is read where JSON is expected, in bytes.
 const LONGEST_ANSWER: usize = 64 << 20;
@@ -36,6 +40,8 @@ pub struct Patience {
     pub longest_pause: Duration,
     /// How long a request is repeated that may be repeated, from its first failure on.
     pub give_up: Duration,
+    /// How long, in all, the answers are waited out that no Debusine server gives, where a result has to be delivered.
+    pub nonsense: Duration,
     /// Whether a token that the server does not accept is such a failure too: a worker that was disabled may be enabled again.
     pub for_permission: bool,
 }
@@ -49,6 +55,7 @@ impl Default for Patience {
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
             give_up: Duration::from_secs(6 * 3600),
+            nonsense: Duration::from_secs(600),
             for_permission: false,
         }
     }
@@ -59,6 +66,7 @@ impl Default for Patience {
 pub struct Traffic {
     received: AtomicU64,
     sent: AtomicU64,
+    advances: AtomicU64,
 }
 
 impl Traffic {
@@ -70,6 +78,16 @@ impl Traffic {
     /// Content that went to the server.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// How often a delivery got further. The number means nothing else than that it grows.
+    pub fn advances(&self) -> u64 {
+        self.advances.load(Ordering::Relaxed)
+    }
+
+    /// A delivery got further.
+    pub fn advance(&self) {
+        self.advances.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn add_received(&self, bytes: usize) {
@@ -90,6 +108,7 @@ pub struct Server {
     origin: Url,
     token: Option<HeaderValue>,
     patience: Patience,
+    chunk: u64,
     traffic: Arc<Traffic>,
 }
 
@@ -113,24 +132,33 @@ impl Server {
         }
         // An error means that another part of the process chose a provider already: that one will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .http1_only()
-            .connect_timeout(patience.connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(1)
-            .user_agent(concat!("task-runtime/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(&origin) {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| unusable(chain(error)))?;
+        let builder = || {
+            let builder = Client::builder()
+                .http1_only()
+                .connect_timeout(patience.connect)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .pool_idle_timeout(Duration::from_secs(30))
+                .pool_max_idle_per_host(1)
+                .user_agent(concat!("task-runtime/", env!("CARGO_PKG_VERSION")));
+            match is_loopback(&origin) {
+                true => builder.no_proxy(),
+                false => builder,
+            }
+        };
+        let client = match builder().build() {
+            // A machine that trusts nobody can still talk to a server without TLS.
+            Err(_) if origin.scheme() == "http" => builder().tls_certs_only([]).build(),
+            client => client,
+        };
+        let client = client.map_err(|error| unusable(chain(error)))?;
         Ok(Self {
             client,
             api: api.to_owned(),
             origin,
             token: None,
             patience,
+            chunk: CHUNK,
             traffic: Arc::default(),
         })
     }
@@ -151,6 +179,17 @@ impl Server {
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// The same server, sent no more than this many bytes of content in one request.
+    pub fn with_chunk(mut self, bytes: u64) -> Self {
+        self.chunk = bytes.max(1);
+        self
+    }
+
+    /// How many bytes of content are sent in one request.
+    pub(super) fn chunk(&self) -> u64 {
+        self.chunk
     }
 
     /// How long it is waited for.
@@ -218,7 +257,8 @@ impl Server {
             .map_err(|_| self.silent(&request))?
             .map_err(|error| failed(&request, error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(refusal(&request, response.status(), None, &[]));
+            let headers = response.headers();
+            return Err(refusal(&request, response.status(), headers, &[]));
         }
         let answered = response.headers().clone();
         let stream = timeout(self.patience.answer, response.upgrade());
@@ -292,7 +332,7 @@ impl Server {
         }
         // The reference looks at this type first, whatever the status.
         if is_problem(&headers) || !status.is_success() && status != StatusCode::PARTIAL_CONTENT {
-            return Err(refusal(request, status, Some(&headers), &body));
+            return Err(refusal(request, status, &headers, &body));
         }
         Ok(Answer {
             request: request.to_owned(),
@@ -399,21 +439,22 @@ fn is_problem(headers: &HeaderMap) -> bool {
 }
 
 /// A status that is no success.
-fn refusal(
-    request: &str,
-    status: StatusCode,
-    headers: Option<&HeaderMap>,
-    body: &[u8],
-) -> ServerError {
+fn refusal(request: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ServerError {
     let request = request.to_owned();
-    let problem = Problem::parse(body).filter(|_| headers.is_some_and(is_problem));
-    match problem {
-        Some(problem) => ServerError::Refused {
+    let problem = Problem::parse(body).filter(|_| is_problem(headers));
+    let location = headers.get(LOCATION).and_then(|it| it.to_str().ok());
+    match (problem, location) {
+        (Some(problem), _) => ServerError::Refused {
             request,
             status,
             problem,
         },
-        None => ServerError::Unexpected {
+        (None, Some(location)) if status.is_redirection() => ServerError::Unexpected {
+            request,
+            status: Some(status),
+            reason: format!("status {status}, it is at {location:?}"),
+        },
+        (None, _) => ServerError::Unexpected {
             request,
             status: Some(status),
             reason: format!("status {status}"),

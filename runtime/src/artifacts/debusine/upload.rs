@@ -15,9 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::timeout;
 
-/// How much one request carries, in bytes: what a proxy in front of the server lets through, and what is lost with a connection.
-pub(super) const CHUNK: u64 = 50 << 20;
-
 /// How much of a file is in memory at a time, in bytes.
 const PIECE: usize = 256 << 10;
 
@@ -41,6 +38,8 @@ struct Upload<'a> {
     path: String,
     content: Arc<File>,
     size: u64,
+    /// The most that was ever sent of it: to send something again is no advance.
+    furthest: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -57,6 +56,7 @@ impl Server {
             path: format!("/artifact/{artifact}/files/{}/", quoted(path)),
             content: Arc::new(content),
             size,
+            furthest: Arc::default(),
         };
         upload.send().await
     }
@@ -140,9 +140,16 @@ impl Upload<'_> {
 
     /// Sends a chunk.
     async fn chunk(&self, from: u64) -> Result<Progress, ServerError> {
-        let end = self.size.min(from + CHUNK);
+        let end = self.size.min(from + self.server.chunk());
         let sent = Arc::new(AtomicU64::new(from));
-        let body = pieces(Arc::clone(&self.content), from, end, Arc::clone(&sent));
+        let (told, furthest) = (Arc::clone(&sent), Arc::clone(&self.furthest));
+        let traffic = self.server.traffic();
+        let body = pieces(Arc::clone(&self.content), from, end, move |at| {
+            told.store(at, Ordering::Relaxed);
+            if furthest.fetch_max(at, Ordering::Relaxed) < at {
+                traffic.advance();
+            }
+        });
         let mut builder = self
             .server
             .request(Method::PUT, &self.path)
@@ -207,15 +214,15 @@ fn received(headers: &HeaderMap) -> Option<u64> {
     range.strip_prefix("bytes=0-")?.parse().ok()
 }
 
-/// The bytes of a file from `from` up to `end`, read as the network takes them. `sent` is where they have got to.
+/// The bytes of a file from `from` up to `end`, read as the network takes them. `told` hears where they have got to: with the last piece, for nobody
+/// asks whether there is more when all that was announced has come.
 fn pieces(
     file: Arc<File>,
     from: u64,
     end: u64,
-    sent: Arc<AtomicU64>,
+    told: impl Fn(u64) + Send,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    try_unfold((file, from, sent), move |(file, from, sent)| async move {
-        sent.store(from, Ordering::Relaxed);
+    try_unfold((file, from, told), move |(file, from, told)| async move {
         if from == end {
             return Ok(None);
         }
@@ -227,6 +234,8 @@ fn pieces(
             Ok::<_, io::Error>(Bytes::from(piece))
         });
         let piece = piece.await.map_err(io::Error::other)??;
-        Ok(Some((piece, (file, from + length as u64, sent))))
+        let next = from + length as u64;
+        told(next);
+        Ok(Some((piece, (file, next, told))))
     })
 }

@@ -4,12 +4,13 @@ use super::super::output::Output;
 use super::super::places::Places;
 use super::super::tasks::Tasks;
 use super::super::{Outcome, Status};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use task_runtime::artifacts::debusine::{Patience, Server, ServerError};
 use task_runtime::worker::configuration::Configuration;
 use task_runtime::worker::{Owner, Spool, SpoolError};
+use tokio::time::timeout;
 
 /// How long the server is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,7 +46,11 @@ pub async fn check(
                 Ok(configuration.directory.display().to_string()),
             );
             find("token", token(configuration));
-            find("server", server(configuration).await);
+            let (answers, knows) = server(configuration).await;
+            find("server", answers);
+            if let Some(knows) = knows {
+                find("access", knows);
+            }
         }
         Err(words) => find("configuration", Err(words.clone())),
     }
@@ -85,23 +90,69 @@ fn token(configuration: &Configuration) -> Result<String, String> {
     .to_owned())
 }
 
-/// Whether there is a Debusine server, and whether it accepts the token.
-async fn server(configuration: &Configuration) -> Result<String, String> {
+/// What a server says of who asks; servers from 0.11 on do.
+#[derive(Debug, Deserialize)]
+struct Whoami {
+    auth: bool,
+    worker_token: bool,
+}
+
+/// Whether there is a Debusine server, and if it is known, whether that accepts the token. It is asked a question that changes nothing: who are we?
+async fn server(
+    configuration: &Configuration,
+) -> (Result<String, String>, Option<Result<String, String>>) {
+    let shown = &configuration.api_url;
+    let answer = match timeout(PATIENCE, ask(configuration)).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let silence = format!("{shown}: no answer within {PATIENCE:?}; is it up, and reached?");
+            return (Err(silence), None);
+        }
+    };
+    let is_debusine = match &answer {
+        // A problem is told in Debusine's own way.
+        Ok(_) => true,
+        Err(error) => error.problem().is_some(),
+    };
+    if !is_debusine {
+        let words = answer.err().map(|error| error.to_string());
+        return (Err(format!("{shown}: {}", words.unwrap_or_default())), None);
+    }
+    let answers = Ok(format!("{shown}: a Debusine server answers"));
+    let knows = configuration.token.as_ref().map(|_| access(answer));
+    (answers, knows)
+}
+
+async fn ask(configuration: &Configuration) -> Result<Whoami, ServerError> {
     let patience = Patience {
         connect: PATIENCE,
         answer: PATIENCE,
         ..Patience::default()
     };
-    let shown = &configuration.api_url;
-    let server = Server::new(shown, patience).map_err(|error| error.to_string())?;
-    let told = |error: ServerError| format!("{shown}: {error}");
-    let answer = server
-        .once(reqwest::Method::GET, "/service-status/", None)
-        .await;
-    answer
-        .and_then(|answer| answer.json::<serde_json::Map<_, _>>())
-        .map_err(told)?;
-    Ok(format!("{shown}: a Debusine server answers"))
+    let mut server = Server::new(&configuration.api_url, patience)?;
+    if let Some(token) = &configuration.token {
+        server = server.with_token(token)?;
+    }
+    let answer = server.once(reqwest::Method::GET, "/whoami/", None).await?;
+    answer.json()
+}
+
+/// Whether the server lets the owner of the token work.
+fn access(answer: Result<Whoami, ServerError>) -> Result<String, String> {
+    match answer {
+        Ok(whoami) if whoami.worker_token => {
+            Ok("the server knows the token, and lets this worker work".to_owned())
+        }
+        Ok(whoami) if whoami.auth => Err(
+            "the token is that of a user; remove the file to have the worker register itself"
+                .to_owned(),
+        ),
+        Err(error) if !error.is_forbidden() => Err(format!("the server does not say: {error}")),
+        _ => Err(
+            "the server does not know the token, or the worker is not enabled: debusine-admin manage_worker enable NAME; if it was deleted there, remove the file token to register anew"
+                .to_owned(),
+        ),
+    }
 }
 
 fn tasks(places: &Places) -> Result<String, String> {

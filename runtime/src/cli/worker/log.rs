@@ -26,8 +26,7 @@ impl LogTarget {
     /// A file if one is named.
     pub fn open(path: Option<PathBuf>) -> Result<Self, CliError> {
         let Some(path) = path else {
-            let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
-            return Ok(if is_journal {
+            return Ok(if is_journal() {
                 Self::Journal
             } else {
                 Self::StandardError
@@ -70,6 +69,16 @@ impl LogTarget {
                 .init(),
         }
     }
+}
+
+/// Whether standard error goes to the journal: systemd names its device and inode (systemd.exec(5), `$JOURNAL_STREAM`). A process whose standard
+/// error was sent elsewhere since then inherits the variable too.
+fn is_journal() -> bool {
+    let Some(named) = std::env::var_os("JOURNAL_STREAM") else {
+        return false;
+    };
+    let stderr = rustix::fs::fstat(io::stderr());
+    stderr.is_ok_and(|it| named.to_string_lossy() == format!("{}:{}", it.st_dev, it.st_ino))
 }
 
 /// Lines as systemd takes them from standard error: their priority before them (sd-daemon(3)), and no time, which it knows.

@@ -4,21 +4,23 @@ use super::super::output::Output;
 use super::super::{Outcome, Status as ExitStatus};
 use serde_json::json;
 use std::path::Path;
-use task_runtime::worker::{Spool, Status};
+use std::path::PathBuf;
+use task_runtime::worker::{Spool, Status, kept_aside};
 
 /// Prints the status of the worker that uses this spool.
 pub fn status(spool: &Path, output: &Output) -> Outcome {
     let running = Spool::is_in_use(spool);
     let status = Status::read(spool);
-    let document = json!({"running": running, "status": status, "spool": spool});
-    output.answer(&document, || text(running, status.as_ref(), spool))?;
+    let aside = kept_aside(spool);
+    let document = json!({"running": running, "status": status, "spool": spool, "aside": aside});
+    output.answer(&document, || text(running, status.as_ref(), spool, &aside))?;
     Ok(match running {
         true => ExitStatus::Success,
         false => ExitStatus::Failure,
     })
 }
 
-fn text(running: bool, status: Option<&Status>, spool: &Path) -> String {
+fn text(running: bool, status: Option<&Status>, spool: &Path, aside: &[PathBuf]) -> String {
     let Some(status) = status else {
         let shown = spool.display();
         return format!(
@@ -53,6 +55,14 @@ fn text(running: bool, status: Option<&Status>, spool: &Path) -> String {
         lines.push(format!(
             "last    request {id}, {task}: {result} ({} in all)",
             status.reported
+        ));
+    }
+    for place in aside {
+        let why = std::fs::read_to_string(place.join("why")).unwrap_or_default();
+        lines.push(format!(
+            "aside   {}, which is yours to remove: {}",
+            place.display(),
+            why.trim()
         ));
     }
     lines.join("\n")

@@ -5,6 +5,7 @@ use super::journal::{Creation, Operation, POST_EXECUTION_LOG, State};
 use super::{Entry, SpoolError, store};
 use crate::artifacts::debusine::{ArtifactInformation, Patience, Server, ServerError, UploadFile};
 use crate::artifacts::{ArtifactId, Relation};
+use crate::worker::work_request::{ErrorCode, Report};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use std::fs::File;
@@ -21,6 +22,22 @@ pub enum Delivered {
     Unassigned,
 }
 
+/// Why the server was not told.
+#[derive(Debug, thiserror::Error)]
+pub enum Undelivered {
+    /// Whoever answers is no Debusine server, and was not replaced by one in time. Another day it may be.
+    #[error("{0}")]
+    Postponed(ServerError),
+    /// The server will never take the result.
+    #[error("{error}")]
+    Refused {
+        /// In its words.
+        error: ServerError,
+        /// Whether it took the word that there is a result that it does not take, and counts the work request as an error.
+        told: bool,
+    },
+}
+
 /// The answer about a work request, as far as it matters here.
 #[derive(Debug, Deserialize)]
 struct Progress {
@@ -30,9 +47,7 @@ struct Progress {
 
 impl Entry {
     /// Tells the server everything, and waits as long as that takes: for the network, for the server, for the worker to be enabled.
-    ///
-    /// An error means that the server will never take the result.
-    pub async fn deliver(&mut self, server: &Server) -> Result<Delivered, ServerError> {
+    pub async fn deliver(&mut self, server: &Server) -> Result<Delivered, Undelivered> {
         let server = server.clone().with_patience(Patience {
             give_up: Duration::MAX / 4,
             for_permission: true,
@@ -45,8 +60,10 @@ impl Entry {
             };
             match told {
                 Ok(()) => self.journal.done += 1,
+                Err(error) if is_odd(&error) => return Err(Undelivered::Postponed(error)),
                 Err(error) => self.refused(&error),
             }
+            server.traffic().advance();
             self.note_progress();
         }
         self.report_to(&server).await
@@ -168,33 +185,60 @@ impl Entry {
         .await
     }
 
-    async fn report_to(&mut self, server: &Server) -> Result<Delivered, ServerError> {
+    async fn report_to(&mut self, server: &Server) -> Result<Delivered, Undelivered> {
         let Some(report) = &self.journal.report else {
             return Ok(Delivered::Completely);
         };
-        let path = format!("/work-request/{}/completed/", self.journal.work_request);
-        let document = report.document();
-        let told = patiently(server, async || {
-            server.repeated(Method::PUT, &path, Some(&document)).await
-        });
-        match told.await {
-            Ok(_) => Ok(Delivered::Completely),
+        match self.tell(server, report).await {
+            Ok(()) => Ok(Delivered::Completely),
             Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
                 tracing::info!("{error}; the result is kept for when it is asked for again");
                 self.journal.state = State::Unassigned;
                 self.note_progress();
                 Ok(Delivered::Unassigned)
             }
-            Err(error) => Err(error),
+            Err(error) if is_odd(&error) => Err(Undelivered::Postponed(error)),
+            Err(error) => {
+                let told = self.tell_of_refusal(server, &error).await;
+                Err(Undelivered::Refused { error, told })
+            }
+        }
+    }
+
+    async fn tell(&self, server: &Server, report: &Report) -> Result<(), ServerError> {
+        let path = format!("/work-request/{}/completed/", self.journal.work_request);
+        let document = report.document();
+        patiently(server, async || {
+            server.repeated(Method::PUT, &path, Some(&document)).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// The server does not take this result, but it may take the word that there is one. Else it would wait for it, and in the end give the work
+    /// request to somebody else, whose result it would not take either.
+    async fn tell_of_refusal(&self, server: &Server, error: &ServerError) -> bool {
+        if error.status() != Some(StatusCode::BAD_REQUEST) {
+            return false;
+        }
+        let (task, words) = (&self.journal.task, in_python(error));
+        let message =
+            format!("Task: {task} Error execute: the server does not take the result: {words}");
+        let report = Report::error(ErrorCode::ExecuteFailed, message);
+        match self.tell(server, &report).await {
+            Ok(()) => true,
+            Err(error) => {
+                let id = self.journal.work_request;
+                tracing::error!("work request {id}: nor does it take the word of that: {error}");
+                false
+            }
         }
     }
 
     /// The server said no for good: what depends on it is left out, and the result tells so.
     fn refused(&mut self, error: &ServerError) {
         tracing::warn!("work request {}: {error}", self.journal.work_request);
-        let words = error
-            .problem()
-            .map_or_else(|| error.to_string(), |problem| problem.as_python());
+        let words = in_python(error);
         if !self.journal.refuse(&words) {
             return;
         }
@@ -249,18 +293,32 @@ impl Entry {
     }
 }
 
-/// Repeats what fails for now. Beyond what is temporary anyhow: whoever answers instead of a Debusine server will not do so for ever.
+/// The server's own words as the reference shows them, else ours.
+fn in_python(error: &ServerError) -> String {
+    error
+        .problem()
+        .map_or_else(|| error.to_string(), |problem| problem.as_python())
+}
+
+/// Repeats what fails for now, for as long as it does. Whoever answers instead of a Debusine server is waited out too, but not for ever: the
+/// answer may be to this one request, and other results wait behind it.
 async fn patiently<T>(
     server: &Server,
     mut attempt: impl AsyncFnMut() -> Result<T, ServerError>,
 ) -> Result<T, ServerError> {
     let patience = server.patience();
-    let mut pause = patience.first_pause;
+    let (mut pause, mut wasted) = (patience.first_pause, Duration::ZERO);
     loop {
         let error = match attempt().await {
             Err(error) if error.is_temporary() || error.is_forbidden() || is_odd(&error) => error,
             outcome => return outcome,
         };
+        if is_odd(&error) {
+            wasted += pause;
+            if wasted > patience.nonsense {
+                return Err(error);
+            }
+        }
         tracing::info!("{error}; trying again in {pause:?}");
         sleep(pause).await;
         pause = (pause * 2).min(patience.longest_pause);

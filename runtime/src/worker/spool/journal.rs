@@ -13,6 +13,9 @@ pub(super) const DEBUG_LOGS: &str = "debusine:work-request-debug-logs";
 /// The log that tells what went wrong after the task's command.
 pub(super) const POST_EXECUTION_LOG: &str = "post_execution.log";
 
+/// The version of the journals that are written. It grows when an older program would misread them.
+const VERSION: u32 = 1;
+
 /// Artifacts that the server does not know yet have numbers from here on. Its own never get there.
 const PROVISIONAL: u64 = 1 << 62;
 
@@ -33,6 +36,9 @@ pub(super) enum State {
 /// Everything there is to tell.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Journal {
+    /// See [`VERSION`]; the first journals had none.
+    #[serde(default = "first_version")]
+    version: u32,
     pub(super) owner: Owner,
     pub(super) work_request: u64,
     pub(super) task: String,
@@ -67,9 +73,14 @@ pub(super) struct Creation {
     pub(super) created: Option<ArtifactId>,
 }
 
+fn first_version() -> u32 {
+    1
+}
+
 impl Journal {
     pub(super) fn new(owner: Owner, work_request: &WorkRequest) -> Self {
         Self {
+            version: VERSION,
             owner,
             work_request: work_request.id,
             task: work_request.task_name.clone(),
@@ -79,6 +90,29 @@ impl Journal {
             done: 0,
             report: None,
         }
+    }
+
+    /// A journal as it was written. The error says why it is none.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            #[serde(default = "first_version")]
+            version: u32,
+        }
+        let damaged = |error| format!("its journal is damaged: {error}");
+        let versioned: Versioned = serde_json::from_slice(text).map_err(damaged)?;
+        if versioned.version > VERSION {
+            return Err(format!(
+                "its journal was written by a newer program (version {}, and {VERSION} is known here); let that one deliver it",
+                versioned.version
+            ));
+        }
+        serde_json::from_slice(text).map_err(damaged)
+    }
+
+    /// Whether the server is still to be told.
+    pub(super) fn is_for_delivery(&self) -> bool {
+        matches!(self.state, State::Finished | State::Aborted)
     }
 
     /// Adds an artifact; its provisional number.

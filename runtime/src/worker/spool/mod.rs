@@ -5,8 +5,14 @@
 //! 17/                    a work request
 //!   journal.json         what the server is to be told, and how far that has got
 //!   files/SHA256         content of its artifacts
+//! 18.refused/            the same of one whose result the server will never take
+//! 19.unreadable/         the same of one whose journal makes no sense
+//!   why                  the reason, in words
 //! ```
+//!
+//! What is kept aside is the operator's to look at and to remove. Renamed to its number, it is offered again after the next start.
 
+mod aside;
 mod delivery;
 mod journal;
 mod store;
@@ -18,13 +24,16 @@ use journal::{Journal, State};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use delivery::Delivered;
+pub use aside::kept_aside;
+pub use delivery::{Delivered, Undelivered};
 pub use store::SpoolingStore;
 
 /// How long a result is kept that nobody wants at the moment.
@@ -70,6 +79,8 @@ impl Owner {
 pub struct Spool {
     directory: PathBuf,
     owner: Owner,
+    /// Work requests that are not offered again before the next start.
+    postponed: Mutex<BTreeSet<u64>>,
     _lock: Flock<File>,
 }
 
@@ -93,6 +104,7 @@ impl Spool {
         let spool = Self {
             directory: directory.to_owned(),
             owner,
+            postponed: Mutex::default(),
             _lock: lock.ok_or_else(|| SpoolError::InUse(directory.to_owned()))?,
         };
         spool.sweep().map_err(failed("reading it"))?;
@@ -132,10 +144,12 @@ impl Spool {
             error,
         };
         remove(&directory).map_err(failed)?;
+        self.postponed().remove(&work_request.id);
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
         builder.create(&directory).map_err(failed)?;
         builder.create(directory.join("files")).map_err(failed)?;
+        sync(&self.directory).map_err(failed)?;
         let entry = Entry {
             journal: Journal::new(self.owner.clone(), work_request),
             directory: directory.clone(),
@@ -144,65 +158,113 @@ impl Spool {
         Ok(entry)
     }
 
-    /// The work requests that the server is still to be told of, oldest first.
+    /// The work requests that the server is still to be told of, oldest first, but for those that were postponed.
     pub fn undelivered(&self) -> Vec<Entry> {
-        self.entries(|journal| matches!(journal.state, State::Finished | State::Aborted))
+        let mut found = self.entries(|journal| journal.is_for_delivery());
+        let postponed = self.postponed();
+        found.retain(|entry| !postponed.contains(&entry.work_request()));
+        found
     }
 
     /// The finished work request of this number, if the server would not take it when it was told.
     pub fn unassigned(&self, id: u64) -> Option<Entry> {
-        let is_it =
-            |journal: &Journal| journal.state == State::Unassigned && journal.work_request == id;
+        let is_postponed = self.postponed().contains(&id);
+        let is_it = |journal: &Journal| {
+            let is_waiting = journal.state == State::Unassigned
+                || is_postponed && journal.state == State::Finished;
+            is_waiting && journal.work_request == id
+        };
         self.entries(is_it).pop()
     }
 
-    fn entries(&self, wanted: impl Fn(&Journal) -> bool) -> Vec<Entry> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if let Some(entry) = Entry::read(entry.path()) {
-                let is_ours = entry.journal.owner == self.owner;
-                if is_ours && wanted(&entry.journal) {
-                    found.push(entry);
-                }
+    /// Lets the server alone with a work request until the worker starts again.
+    pub fn postpone(&self, entry: &Entry) {
+        self.postponed().insert(entry.work_request());
+    }
+
+    /// Removes results that nobody has asked for in a long time.
+    pub fn expire(&self) {
+        for entry in self.entries(|journal| journal.state == State::Unassigned) {
+            if entry.is_expired() {
+                forget(&entry.directory, EXPIRED).unwrap_or_else(|error| {
+                    let shown = entry.directory.display();
+                    tracing::warn!("{shown}: cannot be removed: {error}");
+                });
             }
         }
+    }
+
+    fn postponed(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.postponed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entries(&self, wanted: impl Fn(&Journal) -> bool) -> Vec<Entry> {
+        let places = numbered(&self.directory).unwrap_or_default();
+        let entries = places.into_iter().filter_map(|(_, place)| {
+            let entry = Entry::read(place).ok().flatten()?;
+            let is_ours = entry.journal.owner == self.owner;
+            (is_ours && wanted(&entry.journal)).then_some(entry)
+        });
+        let mut found: Vec<Entry> = entries.collect();
         found.sort_by_key(|entry| entry.journal.work_request);
         found
     }
 
-    /// Removes what can be of no use any more.
+    /// Removes what can be of no use any more; what makes no sense is kept aside.
     fn sweep(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.directory)? {
-            let entry = entry?;
-            let is_number = entry.file_name().to_string_lossy().parse::<u64>().is_ok();
-            if !is_number {
-                continue;
-            }
-            let shown = entry.path().display().to_string();
-            let journal = Entry::read(entry.path()).map(|entry| entry.journal);
-            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-            let reason = match journal
-                .as_ref()
-                .map(|journal| (&journal.state, &journal.owner))
-            {
-                None => "it is damaged",
-                Some((State::Running, _)) => "its worker was killed while it ran",
-                Some((State::Unassigned, _)) if age > KEPT => "nobody has asked for it",
-                Some((_, owner)) if *owner != self.owner => {
-                    tracing::warn!("{shown}: results for another server or of another token; kept");
+        for (number, place) in numbered(&self.directory)? {
+            let shown = place.display();
+            let entry = match Entry::read(place.clone()) {
+                Ok(Some(entry)) if entry.work_request() == number => entry,
+                Ok(None) => {
+                    forget(&place, "its worker was killed before it ran")?;
                     continue;
                 }
-                Some(_) => continue,
+                unusable => {
+                    let reason = unusable.err().unwrap_or_else(|| {
+                        "its journal is that of another work request".to_owned()
+                    });
+                    let kept = aside::set_aside(&place, aside::UNREADABLE, &reason)?;
+                    tracing::error!(
+                        "{shown}: {reason}; what is there is not delivered, and kept as {}",
+                        kept.display()
+                    );
+                    continue;
+                }
             };
-            tracing::info!("{shown}: {reason}; removing it");
-            remove(&entry.path())?;
+            match entry.journal.state {
+                State::Running => forget(&place, "its worker was killed while it ran")?,
+                State::Unassigned if entry.is_expired() => forget(&place, EXPIRED)?,
+                _ if entry.journal.owner != self.owner => {
+                    tracing::warn!("{shown}: results for another server or of another token; kept");
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
+}
+
+/// Why a result that was kept for a while is removed.
+const EXPIRED: &str = "nobody has asked for it";
+
+/// The places of work requests in a spool, with their numbers.
+fn numbered(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut places = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if let Ok(number) = entry.file_name().to_string_lossy().parse() {
+            places.push((number, entry.path()));
+        }
+    }
+    Ok(places)
+}
+
+fn forget(place: &Path, reason: &str) -> io::Result<()> {
+    tracing::info!("{}: {reason}; removing it", place.display());
+    remove(place)
 }
 
 /// One work request in the spool.
@@ -246,6 +308,22 @@ impl Entry {
         }
     }
 
+    /// The server will never take it: it is kept beside the others, for the operator. Where it is then.
+    pub fn set_aside(self, reason: &str) -> Result<PathBuf, SpoolError> {
+        aside::set_aside(&self.directory, aside::REFUSED, reason).map_err(|error| {
+            SpoolError::Disk {
+                path: self.directory.clone(),
+                doing: "keeping a refused result",
+                error,
+            }
+        })
+    }
+
+    fn is_expired(&self) -> bool {
+        let changed = fs::metadata(&self.directory).and_then(|it| it.modified());
+        changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > KEPT))
+    }
+
     fn set_state(&mut self, state: State) -> Result<(), SpoolError> {
         self.journal.state = state;
         self.save().map_err(|error| SpoolError::Disk {
@@ -255,15 +333,16 @@ impl Entry {
         })
     }
 
-    /// Writes the journal aside, and puts it in place when it is whole.
+    /// Writes the journal aside, and puts it in place when it is whole. The files that it names are there by then, come what may.
     fn save(&self) -> io::Result<()> {
+        sync(&self.directory.join("files"))?;
         let text = serde_json::to_vec(&self.journal)?;
         let aside = self.directory.join("journal.new");
         let mut file = File::create(&aside)?;
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&aside, self.directory.join("journal.json"))?;
-        File::open(&self.directory)?.sync_all()
+        sync(&self.directory)
     }
 
     /// The same where a failure must not stop anything: at worst something is told twice.
@@ -274,10 +353,14 @@ impl Entry {
         }
     }
 
-    fn read(directory: PathBuf) -> Option<Self> {
-        let text = fs::read(directory.join("journal.json")).ok()?;
-        let journal = serde_json::from_slice(&text).ok()?;
-        Some(Self { directory, journal })
+    /// What is in a directory; none if no journal was ever written there. The error says why it makes no sense.
+    fn read(directory: PathBuf) -> Result<Option<Self>, String> {
+        let text = match fs::read(directory.join("journal.json")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|error| format!("its journal cannot be read: {error}"))?,
+        };
+        let journal = Journal::parse(&text)?;
+        Ok(Some(Self { directory, journal }))
     }
 
     fn content(&self, sha256: &str) -> PathBuf {
@@ -296,6 +379,11 @@ fn lock(directory: &Path) -> io::Result<Option<Flock<File>>> {
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, error)) => Err(error.into()),
     }
+}
+
+/// Puts the names in a directory on the disk.
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 fn remove(directory: &Path) -> io::Result<()> {

@@ -95,6 +95,111 @@ fn damaged_and_half_written_journals_are_never_believed() {
 }
 
 #[test]
+fn what_cannot_be_read_is_kept_under_a_name_that_says_so() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = |name: &str| directory.path().join(name);
+    for content in ["{\"owner\":", "{\"version\": 2}"] {
+        let first = spool(&directory);
+        let mut entry = first.begin(&work_request(1)).expect("room");
+        fs::write(entry.content("abc"), "made by the task").expect("written");
+        entry.finish(success()).expect("kept");
+        fs::write(place("1/journal.json"), content).expect("written");
+    }
+    assert!(numbers(&spool(&directory)).is_empty());
+    let kept = kept_aside(directory.path());
+    assert_eq!(kept, [place("1.unreadable"), place("1.unreadable.2")]);
+    for place in &kept {
+        let made = fs::read_to_string(place.join("files/abc")).expect("kept");
+        assert_eq!(made, "made by the task");
+    }
+    let why = |at: usize| fs::read_to_string(kept[at].join("why")).expect("a reason");
+    assert!(why(0).contains("damaged"), "{}", why(0));
+    assert!(why(1).contains("newer program (version 2"), "{}", why(1));
+    // It does not come back, and is not touched again.
+    assert!(numbers(&spool(&directory)).is_empty());
+    assert_eq!(kept_aside(directory.path()), kept);
+}
+
+#[test]
+fn journals_have_a_version_and_those_without_are_the_first() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = spool(&directory);
+    let mut entry = first.begin(&work_request(1)).expect("room");
+    entry.finish(success()).expect("kept");
+    let path = directory.path().join("1/journal.json");
+    let text = fs::read(&path).expect("there");
+    let mut journal: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(journal["version"], 1);
+    journal
+        .as_object_mut()
+        .expect("an object")
+        .remove("version");
+    fs::write(&path, journal.to_string()).expect("written");
+    drop(first);
+    assert_eq!(numbers(&spool(&directory)), [1]);
+}
+
+#[test]
+fn a_journal_of_another_work_request_is_not_believed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = spool(&directory);
+    let mut entry = first.begin(&work_request(1)).expect("room");
+    entry.finish(success()).expect("kept");
+    fs::rename(directory.path().join("1"), directory.path().join("2")).expect("renamed");
+    drop(first);
+    assert!(numbers(&spool(&directory)).is_empty());
+    assert!(directory.path().join("2.unreadable").exists());
+}
+
+#[test]
+fn results_that_nobody_wants_expire_while_the_worker_lives() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool(&directory);
+    for (id, age) in [(1, KEPT * 2), (2, KEPT / 2)] {
+        let mut entry = spool.begin(&work_request(id)).expect("room");
+        entry.finish(success()).expect("kept");
+        entry.set_state(State::Unassigned).expect("kept");
+        let changed = std::time::SystemTime::now() - age;
+        let opened = File::open(&entry.directory).expect("there");
+        opened.set_modified(changed).expect("changed");
+    }
+    spool.expire();
+    assert!(spool.unassigned(1).is_none());
+    assert!(!directory.path().join("1").exists());
+    assert!(spool.unassigned(2).is_some());
+}
+
+#[test]
+fn a_postponed_result_waits_for_the_next_start_or_until_it_is_asked_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = spool(&directory);
+    let mut entry = first.begin(&work_request(1)).expect("room");
+    entry.finish(success()).expect("kept");
+    assert!(first.unassigned(1).is_none());
+    first.postpone(&entry);
+    assert!(numbers(&first).is_empty());
+    assert!(first.unassigned(1).is_some());
+    drop(first);
+    assert_eq!(numbers(&spool(&directory)), [1]);
+}
+
+#[test]
+fn a_refused_result_is_offered_again_once_it_has_its_number_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = spool(&directory);
+    let mut entry = first.begin(&work_request(1)).expect("room");
+    entry.finish(success()).expect("kept");
+    let kept = entry
+        .set_aside("the server does not like it")
+        .expect("kept");
+    assert!(numbers(&first).is_empty());
+    drop(first);
+    assert!(numbers(&spool(&directory)).is_empty());
+    fs::rename(kept, directory.path().join("1")).expect("renamed");
+    assert_eq!(numbers(&spool(&directory)), [1]);
+}
+
+#[test]
 fn results_for_another_server_or_token_are_kept_and_not_delivered() {
     let directory = tempfile::tempdir().expect("a directory");
     let first = spool(&directory);

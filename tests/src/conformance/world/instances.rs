@@ -47,6 +47,7 @@ impl Executors for World {
         Ok(PreparedImage {
             backend,
             artifact,
+            cached: false,
             name,
             virt_server,
             virt_server_arguments,

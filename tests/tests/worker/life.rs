@@ -1,20 +1,16 @@
-//! A worker's life with a server, and with servers and networks that are not as they should be.
-//!
-//! No test harness of rustc's: the executor re-executes this program as its helper, before any thread exists.
+//! What a worker does from day to day, with a server that is away, wrong or rude.
 
-use anyhow::{Result, ensure};
-use libtest_mimic::{Arguments, Failed, Trial};
-use serde_json::{Value, json};
-use std::future::Future;
+use crate::{delivered, making, report, together, trial};
+use anyhow::Result;
+use libtest_mimic::Trial;
+use serde_json::json;
 use std::time::Duration;
-use task_runtime::executor::supervisor_main_if_called;
 use task_runtime::worker::Stop;
-use task_runtime_tests::fake_server::{FakeServer, Order, State, Trouble, work_request};
+use task_runtime_tests::fake_server::{FakeServer, Order, Trouble, work_request};
 use task_runtime_tests::living_worker::{Home, LivingWorker};
 
-fn main() {
-    supervisor_main_if_called();
-    let trials = vec![
+pub fn trials() -> Vec<Trial> {
+    vec![
         trial("a_noop_is_run_and_reported", noop),
         trial("metadata_come_before_work", metadata_first),
         trial("pings_are_answered_while_a_task_runs", pings),
@@ -52,84 +48,7 @@ fn main() {
         trial("a_drained_worker_finishes_first", drained),
         trial("a_rejected_worker_waits_without_haste", rejected),
         trial("two_workers_cannot_share_a_spool", shared_spool),
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-fn trial<F: Future<Output = Result<()>>>(
-    name: &str,
-    test: impl FnOnce() -> F + Send + 'static,
-) -> Trial {
-    Trial::test(name, move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
-        let tested = runtime
-            .block_on(async { tokio::time::timeout(Duration::from_secs(240), test()).await });
-        match tested {
-            Ok(result) => result.map_err(|error| Failed::from(format!("{error:#}"))),
-            Err(_) => Err(Failed::from("not done after 240 s")),
-        }
-    })
-}
-
-/// A server, the places of a worker, and the worker.
-async fn together() -> Result<(FakeServer, Home, LivingWorker)> {
-    let server = FakeServer::start().await?;
-    let home = Home::new()?;
-    let worker = LivingWorker::start(&server, &home)?;
-    Ok((server, home, worker))
-}
-
-/// Waits for the report of a work request.
-async fn report(server: &FakeServer, id: u64) -> Value {
-    let is_there = |state: &State| state.completed.iter().any(|(known, _)| *known == id);
-    server
-        .wait_until(&format!("report of {id}"), is_there)
-        .await;
-    let state = server.state();
-    let mut reports = state.completed.iter().filter(|(known, _)| *known == id);
-    reports
-        .next()
-        .map(|(_, report)| report.clone())
-        .unwrap_or_default()
-}
-
-/// A task that makes two files and uploads them.
-fn making(id: u64) -> Value {
-    let data = json!({
-        "run": "command", "command": ["sh", "-c", "echo one >one; echo two >two"], "results": ["one", "two"],
-    });
-    work_request(id, "scripted", data)
-}
-
-async fn delivered(server: &FakeServer, home: &Home, id: u64) -> Result<()> {
-    let document = report(server, id).await;
-    ensure!(document["result"] == "success", "{document}");
-    {
-        let state = server.state();
-        let made: Vec<_> = state
-            .artifacts
-            .values()
-            .map(|it| it.category.as_str())
-            .collect();
-        ensure!(
-            made == ["debusine:test", "debusine:work-request-debug-logs"],
-            "{made:?}"
-        );
-        let (id, _) = state.artifacts.first_key_value().expect("one");
-        ensure!(state.content(*id, "one") == Some(&b"one\n"[..]));
-        ensure!(state.content(*id, "two") == Some(&b"two\n"[..]));
-        ensure!(state.completed.len() == 1, "{:?}", state.completed);
-    }
-    let empty = async {
-        while !home.spooled().is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), empty).await?;
-    Ok(())
+    ]
 }
 
 async fn noop() -> Result<()> {

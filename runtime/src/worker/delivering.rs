@@ -1,0 +1,119 @@
+//! Delivery in a worker's life: as long as it takes, or as long as a worker that ends has for it.
+
+use super::life::Worker;
+use super::spool::{Delivered, Entry, Undelivered};
+use crate::artifacts::debusine::ServerError;
+use crate::executor::Abort;
+use std::future::Future;
+use tokio::time::sleep;
+
+/// Whether the worker is to end, as its work sees it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ending {
+    /// Whatever is going on ends early.
+    pub abort: Abort,
+    /// Nothing new is begun.
+    pub drain: Abort,
+}
+
+impl Ending {
+    /// Whether it is, in one way or the other.
+    pub fn is_asked_for(&self) -> bool {
+        self.abort.is_cancelled() || self.drain.is_cancelled()
+    }
+
+    /// Waits until it is.
+    pub async fn asked_for(&self) {
+        tokio::select! {
+            () = self.abort.cancelled() => {}
+            () = self.drain.cancelled() => {}
+        }
+    }
+}
+
+impl Worker {
+    /// Delivers a result. False if there was no time for it.
+    pub(super) async fn deliver(&self, mut entry: Entry, ending: &Ending) -> bool {
+        let (id, task) = (entry.work_request(), entry.task().to_owned());
+        let report = entry.report().cloned();
+        let begun = std::time::Instant::now();
+        let Some(delivered) = self.in_time(ending, entry.deliver(&self.server)).await else {
+            self.keep_for_later(entry);
+            return false;
+        };
+        match delivered {
+            Ok(delivered) => {
+                let took = begun.elapsed();
+                self.operator
+                    .delivered(id, &task, report.as_ref(), delivered, took);
+                if delivered == Delivered::Completely {
+                    entry.remove();
+                }
+            }
+            Err(Undelivered::Postponed(error)) => {
+                self.spool.postpone(&entry);
+                self.operator.postponed(id, &task, &error);
+            }
+            Err(Undelivered::Refused { error, told }) => self.keep_aside(entry, &error, told),
+        }
+        true
+    }
+
+    /// What comes of something; none if a worker that ends has no more time for it.
+    pub(super) async fn in_time<T>(
+        &self,
+        ending: &Ending,
+        something: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            outcome = something => Some(outcome),
+            () = self.aborted(ending) => None,
+            () = self.drained_in_vain(ending) => None,
+        }
+    }
+
+    async fn aborted(&self, ending: &Ending) {
+        ending.abort.cancelled().await;
+        sleep(self.rhythm.farewell).await;
+    }
+
+    /// The worker is to end, and the server takes nothing.
+    async fn drained_in_vain(&self, ending: &Ending) {
+        ending.drain.cancelled().await;
+        let traffic = self.server.traffic();
+        loop {
+            let before = traffic.advances();
+            sleep(self.rhythm.drain).await;
+            if traffic.advances() == before {
+                return;
+            }
+        }
+    }
+
+    fn keep_for_later(&self, entry: Entry) {
+        let id = entry.work_request();
+        if entry.report().is_some() {
+            tracing::info!("work request {id}: it will be delivered after the next start");
+            return;
+        }
+        tracing::warn!("work request {id}: no time to deliver the logs of the aborted task");
+        entry.remove();
+    }
+
+    fn keep_aside(&self, entry: Entry, error: &ServerError, told: bool) {
+        let (id, task) = (entry.work_request(), entry.task().to_owned());
+        let Some(report) = entry.report().cloned() else {
+            // Logs of an aborted task, which nobody waits for.
+            tracing::error!("work request {id}: its logs are not accepted, and dropped: {error}");
+            entry.remove();
+            return;
+        };
+        match entry.set_aside(&error.to_string()) {
+            Ok(kept) => self.operator.refused(id, &task, error, told, &kept),
+            Err(trouble) => tracing::error!(
+                "work request {id}: its result is not accepted: {error}; nor can it be kept aside: {trouble}; it was {}",
+                report.document()
+            ),
+        }
+    }
+}
