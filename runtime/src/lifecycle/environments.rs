@@ -126,6 +126,7 @@ impl Executors for LocalEnvironments {
             name: server.image,
             virt_server: server.name,
             virt_server_arguments: server.arguments,
+            network: true,
         })
     }
 
@@ -136,6 +137,12 @@ impl Executors for LocalEnvironments {
     ) -> Result<Arc<dyn Instance>, ExecutorError> {
         match image.backend {
             Backend::Unshare => {}
+            Backend::IncusLxc | Backend::IncusVm if !image.network => {
+                return Err(ExecutorError::Unsupported(
+                    "an instance of incus without network: it has that of its profile; grant the task the capability network, or set `backend` to unshare"
+                        .to_owned(),
+                ));
+            }
             Backend::IncusLxc | Backend::IncusVm => {
                 self.incus.sweep(abort).await?;
                 let instance = IncusInstance::launch(&self.incus, &image.name, abort).await?;
@@ -148,10 +155,11 @@ impl Executors for LocalEnvironments {
                 ));
             }
         }
+        let network = image.network;
         let image = self.image(&image.artifact, abort).await?;
         sweep(&self.scratch).await?;
         let mut options = SandboxOptions::new(SandboxScratch::Disk(self.scratch.clone()));
-        options.network = true;
+        options.network = network;
         let sandbox = Sandbox::start(&self.cache, image, options, abort).await?;
         Ok(Arc::new(sandbox))
     }

@@ -45,6 +45,8 @@ pub struct Rhythm {
     pub metadata: Duration,
     /// How long to wait when the spool can keep nothing.
     pub disk: Duration,
+    /// How often components are looked for that are new, replaced or gone.
+    pub components: Duration,
     /// How often systemd is told that all is well, if it wants to know.
     pub watchdog: Option<Duration>,
 }
@@ -57,6 +59,7 @@ impl Default for Rhythm {
             agony: Duration::from_secs(60),
             metadata: Duration::from_secs(60),
             disk: Duration::from_secs(30),
+            components: Duration::from_secs(60),
             watchdog: sd_notify::watchdog_enabled().map(|interval| interval / 2),
         }
     }
@@ -94,7 +97,11 @@ struct Present<'a> {
     /// Work and its delivery.
     work: Job<'a, After>,
     /// Telling the server what we can do.
-    description: Job<'a, ()>,
+    description: Job<'a, Option<Value>>,
+    /// What the server was told of that.
+    told: Option<Value>,
+    /// Whether other components are there than those it was told of.
+    outdated: bool,
     /// How many requests for that were heeded.
     described: u64,
     /// How many announcements of work were heeded.
@@ -124,6 +131,8 @@ impl Worker {
         let mut present = Present {
             work: None,
             description: None,
+            told: None,
+            outdated: false,
             described: 0,
             announced: 0,
             undelivered: true,
@@ -131,6 +140,10 @@ impl Worker {
             stop: Stop::No,
             deadline: None,
         };
+        let registry = &self.dispatch.registry;
+        let look = |known| registry.changed(known, self.rhythm.components);
+        let components = look(registry.generation());
+        tokio::pin!(components);
         self.operator.started();
         while !present.is_over() {
             self.begin(&mut present, *listening.borrow_and_update());
@@ -144,9 +157,15 @@ impl Worker {
                         renew.notify_one();
                     }
                 }
-                () = next(&mut present.description) => {
+                told = next(&mut present.description) => {
                     present.description = None;
+                    present.told = told;
                     memory::give_back();
+                }
+                generation = &mut components => {
+                    tracing::info!("the tasks have changed");
+                    components.set(look(generation));
+                    present.outdated = true;
                 }
                 asked = stop.changed() => {
                     let asked = asked.map_or(Stop::Now, |()| *stop.borrow_and_update());
@@ -168,9 +187,14 @@ impl Worker {
 
     /// Begins what can be begun.
     fn begin<'a>(&'a self, present: &mut Present<'a>, heard: Heard) {
-        if present.description.is_none() && present.described < heard.metadata_requests {
+        let asked = present.described < heard.metadata_requests;
+        // Before it has asked for the first time, it does not know us.
+        let outdated = present.outdated && present.described > 0;
+        if present.description.is_none() && (asked || outdated) {
             present.described = heard.metadata_requests;
-            present.description = Some(Box::pin(self.describe()));
+            present.outdated = false;
+            let told = present.told.take().filter(|_| !asked);
+            present.description = Some(Box::pin(self.describe(told)));
         }
         if present.work.is_some() || present.stop != Stop::No {
             return;
@@ -207,24 +231,33 @@ impl Worker {
         }
     }
 
-    /// Tells the server what this worker can do.
-    async fn describe(&self) {
+    /// Tells the server what this worker can do, unless it was told just that. The answer is what it knows.
+    async fn describe(&self, told: Option<Value>) -> Option<Value> {
         let begun = Instant::now();
         let metadata = match self.description.metadata().await {
             Ok(metadata) => Value::Object(metadata),
             Err(error) => {
                 tracing::error!("no metadata: {error}");
-                return;
+                return told;
             }
         };
+        if told.as_ref() == Some(&metadata) {
+            return told;
+        }
         let server = self.server.clone().with_patience(Patience {
             give_up: self.rhythm.metadata,
             ..*self.server.patience()
         });
         let path = "/worker/dynamic-metadata/";
         match server.repeated(Method::PUT, path, Some(&metadata)).await {
-            Ok(_) => self.operator.metadata_accepted(begun.elapsed()),
-            Err(error) => self.operator.metadata_refused(&error),
+            Ok(_) => {
+                self.operator.metadata_accepted(begun.elapsed());
+                Some(metadata)
+            }
+            Err(error) => {
+                self.operator.metadata_refused(&error);
+                None
+            }
         }
     }
 

@@ -8,11 +8,8 @@ use std::time::Instant;
 use task_runtime::component::{ComponentCache, Engine, EngineOptions, Limits, Registry};
 use task_runtime::host::{Facts, HostState, Linkers, Machine, Purpose, TaskComponent};
 
-/// Fresh instances after which memory is compared.
-const CALLS: u32 = 1_000_000;
-
-/// Milliseconds to load all tasks, mebibytes resident with them, and mebibytes grown by many calls.
-pub async fn measure() -> Result<Value> {
+/// Milliseconds to load all tasks, mebibytes resident with them, and mebibytes grown by so many calls, each in a fresh instance.
+pub async fn measure(calls: u32) -> Result<Value> {
     let directory = |name| std::env::var_os(name).with_context(|| format!("{name} is not set"));
     let cache = directory("TASK_RUNTIME_CACHE")?;
     let cache = ComponentCache::new(&Path::new(&cache).join("components"));
@@ -39,7 +36,7 @@ pub async fn measure() -> Result<Value> {
     };
     call(1_000).await?;
     let before = resident();
-    call(CALLS).await?;
+    call(calls).await?;
     Ok(json!({
         "tasks": components.len(),
         "load_milliseconds": load.as_secs_f64() * 1000.0,

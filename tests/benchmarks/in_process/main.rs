@@ -1,6 +1,6 @@
 //! Calls the library in a loop, and prints what that takes as JSON: what starting a process each time would hide.
 //!
-//! `in-process scheduling DATA WORKER FARM`, `matching TASKS WORKERS`, `footprint`, `commands`, `sandbox IMAGE SHA256 DIRECTORY` or
+//! `in-process scheduling DATA WORKER FARM`, `matching TASKS WORKERS`, `footprint CALLS`, `commands`, `sandbox IMAGE SHA256 DIRECTORY` or
 //! `unpack IMAGE SHA256 DIRECTORY`; tests/bench runs it.
 
 mod commands;
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
             ["scheduling", data, worker, farm] => scheduling::measure(data, worker, farm).await,
             ["commands"] => commands::measure().await,
             ["matching", tasks, workers] => matching::measure(tasks, workers),
-            ["footprint"] => footprint::measure().await,
+            ["footprint", calls] => footprint::measure(calls.parse()?).await,
             ["sandbox", image, sha256, directory] => {
                 sandbox::measure(image.as_ref(), sha256, directory.as_ref()).await
             }

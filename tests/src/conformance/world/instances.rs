@@ -50,6 +50,7 @@ impl Executors for World {
             name,
             virt_server,
             virt_server_arguments,
+            network: true,
         })
     }
 
