@@ -38,6 +38,7 @@ test: setup server images tasks guests ## every test of host and guests; the las
 bench: setup tasks ## measure this machine, and the reference beside it where that is installed (.ci/set-up-machine reference)
 	@.ci/set-up-machine bench
 	cargo build --release --workspace
+	cargo build --release --package task-runtime-tests --bin in-process --no-default-features --target-dir target/without-compiler
 	tests/bench
 conformance: tasks ## the recorded behaviour of the reference, and whether ours agrees: make conformance VECTORS=DIR
 	@cargo run --quiet --package task-runtime-tests --bin conformance -- $(VECTORS)

@@ -7,6 +7,8 @@ pub struct Needs {
     pub commands: &'static [&'static str],
     /// Whether it starts environments, and programs in them.
     pub environments: bool,
+    /// Whether these reach the network, e.g. to install packages.
+    pub network: bool,
     /// Whether it fetches URLs.
     pub http: bool,
     /// Categories of artifacts that it uploads.
@@ -18,6 +20,7 @@ impl Needs {
     pub const NOTHING: Self = Self {
         commands: &[],
         environments: false,
+        network: false,
         http: false,
         uploads: &[],
     };
@@ -88,6 +91,7 @@ impl<const N: usize> Writer<N> {
             Some(needs) => written
                 .list("Commands", needs.commands)
                 .truth("Environments", needs.environments)
+                .truth("Network", needs.network)
                 .truth("HTTP", needs.http)
                 .list("Uploads", needs.uploads),
         }
@@ -121,7 +125,7 @@ mod tests {
         assert_eq!(
             std::str::from_utf8(&MANIFEST).unwrap(),
             format!(
-                "Task: x\nSummary: Two lines\nSDK: task-sdk {version}\nCommands: sbuild dpkg\nEnvironments: no\nHTTP: no\nUploads: debian:upload\n"
+                "Task: x\nSummary: Two lines\nSDK: task-sdk {version}\nCommands: sbuild dpkg\nEnvironments: no\nNetwork: no\nHTTP: no\nUploads: debian:upload\n"
             )
         );
     }

@@ -24,6 +24,8 @@ class World:
         self.runtime = binaries.resolve() / "task-runtime"
         # Calls the library in a loop, where starting a process would hide what is measured.
         self.in_process = binaries.resolve() / "in-process"
+        # The same, built without the compiler of components.
+        self.without_compiler = root / "target/without-compiler/release/in-process"
         built = root / "tasks/target/wasm32-unknown-unknown/release"
         self.tasks = Path(os.environ.get("TASK_RUNTIME_TASKS") or built).absolute()
         self.python = Path("/usr/bin/python3")

@@ -10,7 +10,7 @@ use task_runtime::artifacts::{Artifact, ArtifactId, ArtifactStore};
 use task_runtime::component::{ComponentCache, Engine, Limits, LoadedComponent, Registry};
 use task_runtime::executor::{Abort, HostCommands};
 use task_runtime::host::{
-    HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance, WebDownloads,
+    HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance, WebDownloads, Workspace,
 };
 use task_runtime::lifecycle::{
     LocalEnvironments, Observer, RunError, RunOptions, RunRequest, RunResult, Runner, Stage,
@@ -101,6 +101,25 @@ impl Bench {
             dynamic_data,
         };
         self.watch(task, request, Watched::default(), abort).await
+    }
+
+    /// Runs a task whose working directory somebody has prepared.
+    pub async fn run_staged(
+        &self,
+        task: &str,
+        stage: impl Fn(&Path) + Send + Sync + 'static,
+    ) -> Result<Report> {
+        let request = RunRequest {
+            work_request: None,
+            workspace: None,
+            data: json!({}),
+            dynamic_data: json!({}),
+        };
+        let watched = Watched {
+            stage_files: Some(Box::new(stage)),
+            ..Watched::default()
+        };
+        self.watch(task, request, watched, &Abort::new()).await
     }
 
     /// Runs the scripted task and aborts it soon after a stage has begun.
@@ -200,9 +219,17 @@ struct Watched {
     stages: Mutex<Vec<Stage>>,
     /// What to abort in which stage.
     abort: Option<(Stage, Abort)>,
+    /// What to put into the working directory.
+    stage_files: Option<Box<dyn Fn(&Path) + Send + Sync>>,
 }
 
 impl Observer for Watched {
+    fn workspace(&self, workspace: &Workspace) {
+        if let Some(stage) = &self.stage_files {
+            stage(workspace.execute.location());
+        }
+    }
+
     fn stage(&self, stage: Stage) {
         self.stages.lock().expect("no watcher panics").push(stage);
         if let Some((when, abort)) = &self.abort

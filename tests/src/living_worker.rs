@@ -87,9 +87,14 @@ pub struct LivingWorker {
 }
 
 impl LivingWorker {
-    /// Begins to live.
+    /// Begins to live, with all built components.
     pub fn start(server: &FakeServer, home: &Home) -> Result<Self> {
-        let worker = assemble(&server.api_url(), TOKEN, home)?;
+        Self::start_with(server, home, &task_directories())
+    }
+
+    /// Begins to live, with the components of these directories.
+    pub fn start_with(server: &FakeServer, home: &Home, tasks: &[PathBuf]) -> Result<Self> {
+        let worker = assemble(&server.api_url(), TOKEN, home, tasks)?;
         let (stop, stopping) = watch::channel(Stop::No);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -128,11 +133,11 @@ impl Drop for LivingWorker {
     }
 }
 
-fn assemble(api_url: &str, token: &str, home: &Home) -> Result<Worker> {
+fn assemble(api_url: &str, token: &str, home: &Home, tasks: &[PathBuf]) -> Result<Worker> {
     let place = home.directory.path();
     let engine = Engine::new()?;
     let linkers = Arc::new(Linkers::new(&engine)?);
-    let registry = Arc::new(Registry::open(engine, cache(), &task_directories())?);
+    let registry = Arc::new(Registry::open(engine, cache(), tasks)?);
     let server = Server::new(api_url, QUICK)?;
     let owner = Owner::new(server.api(), token);
     let server = server.with_token(token)?;
@@ -170,6 +175,7 @@ fn assemble(api_url: &str, token: &str, home: &Home) -> Result<Worker> {
             agony: Duration::from_secs(20),
             metadata: Duration::from_secs(2),
             disk: Duration::from_millis(100),
+            components: Duration::from_millis(100),
             watchdog: None,
         },
     })

@@ -31,12 +31,15 @@ fn built(task: &str) -> Result<PathBuf> {
 #[test]
 fn tasks_import_nothing_but_the_contract() -> Result<()> {
     let registry = registry()?;
-    let names: Vec<&str> = registry.tasks().map(|(name, _)| name).collect();
+    let names: Vec<String> = registry.tasks().map(|(name, _)| name).collect();
     for task in ["lintian", "mmdebstrap", "noop", "sbuild"] {
-        assert!(names.contains(&task), "{task} is not built: make tasks");
+        assert!(
+            names.iter().any(|name| name == task),
+            "{task} is not built: make tasks"
+        );
     }
     for (name, path) in registry.tasks() {
-        let interface = inspect(path)?;
+        let interface = inspect(&path)?;
         for import in &interface.imports {
             assert!(
                 import.name.starts_with("debusine:task/"),
@@ -228,6 +231,67 @@ fn an_import_that_the_host_does_not_know_is_named() -> Result<()> {
     Ok(())
 }
 
+/// The component as if it had been built for another version of the contract, with as many letters.
+fn of_version(bytes: &[u8], version: &str) -> Vec<u8> {
+    const PACKAGE: &[u8] = b"debusine:task/";
+    const OURS: &[u8] = b"@0.1.0";
+    let mut bytes = bytes.to_owned();
+    let mut place = 0;
+    while let Some(found) = find(&bytes[place..], PACKAGE) {
+        place += found + PACKAGE.len();
+        let rest = &bytes[place..bytes.len().min(place + 40)];
+        let name = rest
+            .iter()
+            .take_while(|it| it.is_ascii_lowercase() || **it == b'-');
+        let end = place + name.count();
+        if bytes[end..].starts_with(OURS) {
+            bytes[end + 1..end + OURS.len()].copy_from_slice(version.as_bytes());
+        }
+    }
+    bytes
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|it| it == wanted)
+}
+
+#[tokio::test]
+async fn a_component_for_a_newer_version_runs_where_it_uses_nothing_of_it() -> Result<()> {
+    let shelf = Shelf::new()?;
+    let noop = fs::read(built("noop")?)?;
+    let path = shelf.put("noop.wasm", &of_version(&noop, "0.1.7"))?;
+    let imports = inspect(&path)?.imports;
+    assert!(
+        imports.iter().all(|it| it.name.ends_with("@0.1.7")),
+        "{imports:?}"
+    );
+    let mut newer = instance(&shelf.load("noop")?).await?;
+    newer
+        .configure(&json!({}), None, None)
+        .await?
+        .expect("valid data");
+    assert_eq!(newer.analyze_worker().await?["noop:version"], 1);
+    for version in ["0.2.0", "1.0.0"] {
+        shelf.put("noop.wasm", &of_version(&noop, version))?;
+        let words = shelf.refusal("noop");
+        assert!(
+            words.contains(&format!("@{version}, and this host speaks 0.1.0"))
+                && words.contains("wants a newer one"),
+            "{words}"
+        );
+    }
+    let sings =
+        r#"(component (import "debusine:task/journal@0.1.7" (instance (export "sing" (func)))))"#;
+    shelf.put("sings.wasm", &component(sings)?)?;
+    let words = shelf.refusal("sings");
+    assert!(
+        words.contains("debusine:task/journal@0.1.7 with sing")
+            && words.contains("a host of 0.1.7"),
+        "{words}"
+    );
+    Ok(())
+}
+
 #[test]
 fn a_name_found_twice_names_both_files() -> Result<()> {
     let shelf = Shelf::new()?;
@@ -249,8 +313,9 @@ fn a_name_found_twice_names_both_files() -> Result<()> {
 async fn a_component_that_lies_about_its_name_is_refused() -> Result<()> {
     let shelf = Shelf::new()?;
     shelf.put("liar.wasm", &fs::read(built("noop")?)?)?;
-    let mut liar = instance(&shelf.load("liar")?).await?;
-    let words = liar.describe().await.expect_err("a lie").to_string();
+    // Before anything else is asked of it.
+    let refused = instance(&shelf.load("liar")?).await.err();
+    let words = refused.expect("a lie").to_string();
     assert!(
         words.contains("\"noop\"") && words.contains("liar.wasm"),
         "{words}"
@@ -294,16 +359,98 @@ fn compiled_code_is_private_and_made_anew_when_damaged() -> Result<()> {
         .collect::<Result<_>>()?;
     let is_code = |path: &&PathBuf| path.extension().is_some_and(|it| it == "cwasm");
     let compiled = files.iter().find(is_code).expect("one file of code");
-    fs::write(compiled, b"damaged")?;
-    cache.load(&engine, &noop)?;
-    assert!(!cache.compile(&engine, &noop)?, "it has been mended");
-    fs::set_permissions(&place, fs::Permissions::from_mode(0o777))?;
-    cache.load(&engine, &noop)?;
-    assert_eq!(
-        fs::metadata(&place)?.permissions().mode() & 0o777,
-        0o700,
-        "closed to others again"
+    let whole = fs::read(compiled)?;
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    let damages: [&[u8]; 3] = [b"damaged", &whole[..whole.len() / 2], &flipped];
+    for damaged in damages {
+        fs::write(compiled, damaged)?;
+        assert!(
+            cache.load_compiled(&engine, &noop)?.is_none(),
+            "{} bytes",
+            damaged.len()
+        );
+        cache.load(&engine, &noop)?;
+        assert!(!cache.compile(&engine, &noop)?, "it has been mended");
+    }
+    Ok(())
+}
+
+/// A cache in which noop is compiled, and where its code is.
+fn compiled_noop(place: &Path) -> Result<(ComponentCache, PathBuf)> {
+    let cache = ComponentCache::new(place);
+    cache.compile(&Engine::new()?, &built("noop")?)?;
+    let mut files = fs::read_dir(place)?.flatten().map(|entry| entry.path());
+    let code = files.find(|path| path.extension().is_some_and(|it| it == "cwasm"));
+    Ok((cache, code.expect("a file of code")))
+}
+
+#[test]
+fn code_is_not_trusted_where_others_could_write() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let place = directory.path().join("cache");
+    let (cache, code) = compiled_noop(&place)?;
+    let (engine, noop) = (Engine::new()?, built("noop")?);
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+
+    mode(&code, 0o666)?;
+    assert!(
+        cache.load_compiled(&engine, &noop)?.is_none(),
+        "anybody can write the file"
     );
+    cache.load(&engine, &noop)?;
+    assert_eq!(fs::metadata(&code)?.permissions().mode() & 0o777, 0o600);
+
+    mode(&place, 0o755)?;
+    assert!(
+        cache.load_compiled(&engine, &noop)?.is_some(),
+        "others could read it only"
+    );
+    assert_eq!(fs::metadata(&place)?.permissions().mode() & 0o777, 0o700);
+
+    mode(&place, 0o777)?;
+    assert!(
+        cache.load_compiled(&engine, &noop)?.is_none(),
+        "whatever lies there may be planted"
+    );
+    assert!(!code.exists(), "emptied");
+    assert_eq!(fs::metadata(&place)?.permissions().mode() & 0o777, 0o700);
+    assert!(cache.compile(&engine, &noop)?, "and used again");
+    Ok(())
+}
+
+#[test]
+fn code_of_another_owner_is_not_loaded() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root can give files away");
+        return Ok(());
+    }
+    let directory = tempfile::tempdir()?;
+    let place = directory.path().join("cache");
+    let (cache, code) = compiled_noop(&place)?;
+    let (engine, noop) = (Engine::new()?, built("noop")?);
+    std::os::unix::fs::chown(&code, Some(65534), None)?;
+    assert!(cache.load_compiled(&engine, &noop)?.is_none());
+    cache.load(&engine, &noop)?;
+    assert!(cache.load_compiled(&engine, &noop)?.is_some(), "made anew");
+    std::os::unix::fs::chown(&place, Some(65534), None)?;
+    assert!(
+        cache.load_compiled(&engine, &noop)?.is_none(),
+        "another user's directory"
+    );
+    cache.load(&engine, &noop)?;
+    Ok(())
+}
+
+#[test]
+fn a_link_to_code_elsewhere_is_not_followed() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (cache, code) = compiled_noop(&directory.path().join("cache"))?;
+    let elsewhere = directory.path().join("elsewhere");
+    fs::rename(&code, &elsewhere)?;
+    std::os::unix::fs::symlink(&elsewhere, &code)?;
+    let (engine, noop) = (Engine::new()?, built("noop")?);
+    assert!(cache.load_compiled(&engine, &noop)?.is_none());
     Ok(())
 }
 
@@ -342,26 +489,44 @@ fn a_rescan_finds_what_is_new_replaced_and_removed() -> Result<()> {
     shelf.put("one.wasm", &noop)?;
     let cache = ComponentCache::new(&shelf.directory.path().join("cache"));
     let directories = [shelf.directory.path().to_owned()];
-    let mut registry = Registry::open(Engine::new()?, cache, &directories)?;
+    let registry = Registry::open(Engine::new()?, cache, &directories)?;
     let before = registry.load("one")?;
+    assert!(!registry.rescan()?, "nothing has changed");
     shelf.put("one.wasm", &mmdebstrap)?;
     shelf.put("two.wasm", &noop)?;
-    registry.rescan()?;
+    let generation = registry.generation();
+    assert!(registry.rescan()?);
+    assert_ne!(registry.generation(), generation);
     assert_ne!(registry.load("one")?.digest, before.digest, "replaced");
     assert_eq!(registry.load("two")?.digest, before.digest, "new");
     fs::remove_file(shelf.directory.path().join("one.wasm"))?;
-    registry.rescan()?;
+    assert!(registry.rescan()?);
     assert!(registry.load("one").is_err(), "removed");
-    shelf.put("more/two.wasm", &noop)?;
-    assert!(
-        Registry::open(
-            Engine::new()?,
-            ComponentCache::none(),
-            &[directories[0].clone(), directories[0].join("more")]
-        )
-        .is_err(),
-        "the same name twice"
-    );
+    shelf.put("three.wasm", &noop)?;
+    assert!(registry.load("three").is_ok(), "found without another look");
+    Ok(())
+}
+
+#[test]
+fn a_rescan_goes_on_with_the_rest_when_a_name_is_found_twice() -> Result<()> {
+    let shelf = Shelf::new()?;
+    let noop = fs::read(built("noop")?)?;
+    let first = shelf.put("noop.wasm", &noop)?;
+    let cache = ComponentCache::new(&shelf.directory.path().join("cache"));
+    let more = shelf.directory.path().join("more");
+    let directories = [shelf.directory.path().to_owned(), more];
+    let registry = Registry::open(Engine::new()?, cache, &directories)?;
+    shelf.put("more/noop.wasm", &noop)?;
+    shelf.put("more/new.wasm", &noop)?;
+    shelf.put("more/twice.wasm", &noop)?;
+    shelf.put("more/TWICE.wasm", &noop)?;
+    assert!(registry.rescan()?);
+    assert_eq!(registry.load("noop")?.path, first, "it keeps its file");
+    assert!(registry.load("new").is_ok());
+    assert!(registry.load("twice").is_err(), "neither of them");
+    fs::remove_file(&first)?;
+    let second = directories[1].join("noop.wasm");
+    assert_eq!(registry.load("noop")?.path, second, "now there is one");
     Ok(())
 }
 

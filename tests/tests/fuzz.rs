@@ -5,11 +5,14 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use task_runtime::component::{ComponentCache, Engine, Manifest, inspect};
+use task_runtime::component::{ComponentCache, Engine, LoadedComponent, Manifest, inspect};
 use task_runtime::host::files::DirectoryHandle;
+use task_runtime::host::{CallError, Purpose, TaskComponent, objections};
 use task_runtime_tests::fixtures::Bench;
 use task_sdk::debian::changes::Changes;
 use task_sdk::debian::deb::Deb;
@@ -86,24 +89,55 @@ fn mutate(bytes: &[u8], numbers: &mut Numbers) -> Vec<u8> {
 
 #[test]
 fn components() -> Result<()> {
-    let noop = fs::read(Bench::new()?.load("noop")?.path)?;
+    let bench = Bench::new()?;
+    let built: Vec<Vec<u8>> = bench
+        .registry
+        .tasks()
+        .map(|(_, path)| fs::read(path))
+        .collect::<Result<_, _>>()?;
     let engine = Engine::new()?;
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("noop.wasm");
     for_a_while(|numbers| {
-        fs::write(&path, mutate(&noop, numbers)).expect("a scratch file");
+        fs::write(&path, mutate(numbers.pick::<Vec<u8>>(&built), numbers)).expect("a scratch file");
         let _ = Manifest::of(&path);
-        let _ = inspect(&path);
-        let _ = ComponentCache::none().load(&engine, &path);
+        let Ok(interface) = inspect(&path) else {
+            return;
+        };
+        let _ = objections(&interface, false);
+        let Ok((component, digest)) = ComponentCache::none().load(&engine, &path) else {
+            return;
+        };
+        // What is still a component must be one that links, or is refused in words.
+        let loaded = LoadedComponent {
+            name: "noop".to_owned(),
+            path: path.clone(),
+            digest,
+            component,
+        };
+        for purpose in [Purpose::Scheduling, Purpose::Execution] {
+            let _ = TaskComponent::new(&engine, &bench.runner.linkers, &loaded, purpose);
+        }
     });
     Ok(())
 }
 
-const DATA: &[&str] = &[
-    r#"{"input": {"source_artifact": 1}, "host_architecture": "amd64", "environment": "debian/match:codename=bookworm", "build_components": ["any", "all"], "binnmu": {"changelog": "x", "suffix": "+b1"}}"#,
-    r#"{"bootstrap_options": {"architecture": "amd64", "variant": "apt", "extra_packages": ["hello"]}, "bootstrap_repositories": [{"mirror": "http://deb.example.org/debian", "suite": "bookworm", "components": ["main"], "check_signature_with": "system"}], "customization_script": "x"}"#,
-    r#"{"result": true, "task_configuration": 5}"#,
-];
+/// Data of every task that the reference was asked about, by the task's name.
+fn recorded_data() -> Result<BTreeMap<String, Vec<Value>>> {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/vectors");
+    let mut data = BTreeMap::<String, Vec<Value>>::new();
+    for entry in fs::read_dir(vectors)? {
+        for line in fs::read_to_string(entry?.path())?.lines() {
+            let mut vector: Value = serde_json::from_str(line)?;
+            let task = vector["task"].as_str().unwrap_or_default().to_owned();
+            let recorded = vector["in"]["task_data"].take();
+            if recorded.is_object() {
+                data.entry(task).or_default().push(recorded);
+            }
+        }
+    }
+    Ok(data)
+}
 
 /// Replaces a value somewhere in a document.
 fn mutate_value(value: &mut Value, numbers: &mut Numbers) {
@@ -137,42 +171,48 @@ fn mutate_value(value: &mut Value, numbers: &mut Numbers) {
     }
 }
 
-#[tokio::test]
-async fn task_data() -> Result<()> {
+#[test]
+fn task_data() -> Result<()> {
     let bench = Bench::new()?;
-    let names: Vec<String> = bench
-        .registry
-        .tasks()
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    let mut inputs = Vec::new();
+    let recorded = recorded_data()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let mut tasks = Vec::new();
+    for (name, _) in bench.registry.tasks() {
+        if let Some(data) = recorded.get(&name) {
+            tasks.push((runtime.block_on(bench.instance(&name))?, data));
+        }
+    }
+    assert!(tasks.len() >= 13, "only {} tasks", tasks.len());
+    let mut understood = 0;
     for_a_while(|numbers| {
-        let text = *numbers.pick(DATA);
-        let input = match numbers.below(3) {
-            0 => String::from_utf8_lossy(&mutate(text.as_bytes(), numbers)).into_owned(),
+        let place = numbers.below(tasks.len());
+        let (task, data) = &mut tasks[place];
+        let mut value = numbers.pick(data).clone();
+        let input = match numbers.below(4) {
+            0 => {
+                String::from_utf8_lossy(&mutate(value.to_string().as_bytes(), numbers)).into_owned()
+            }
+            1 => value.to_string(),
             _ => {
-                let mut value = serde_json::from_str(text).expect("it is JSON");
                 mutate_value(&mut value, numbers);
                 value.to_string()
             }
         };
-        inputs.push(input);
-        inputs.truncate(300);
-    });
-    for name in names
-        .iter()
-        .filter(|name| !["hostile", "scripted"].contains(&name.as_str()))
-    {
-        let mut task = bench.instance(name).await?;
-        for input in &inputs {
-            // Data are refused or understood; a trap would be an error here.
-            if task.configure_json(input, None, None).await?.is_ok() {
+        // Data are refused or understood; a trap would be an error here.
+        let asked = runtime.block_on(async {
+            if task.configure_json(&input, None, None).await?.is_ok() {
+                understood += 1;
                 task.label().await?;
                 task.data().await?;
                 task.can_run_on(&"{}".to_owned()).await?;
             }
-        }
-    }
+            Ok::<_, CallError>(())
+        });
+        asked.unwrap_or_else(|error| panic!("{error}: {input}"));
+    });
+    assert!(understood > 0, "nothing was understood");
     Ok(())
 }
 
@@ -190,17 +230,30 @@ fn names_beneath_a_directory() -> Result<()> {
         "..", ".", "", "a", "link", "secret", "/", "\0", "x", "\u{fffd}",
     ];
     for_a_while(|numbers| {
-        let count = 1 + numbers.below(6);
-        let name: Vec<&str> = (0..count).map(|_| *numbers.pick(&parts)).collect();
-        let name = name.join("/");
+        let mut name = || {
+            let count = 1 + numbers.below(6);
+            let name: Vec<&str> = (0..count).map(|_| *numbers.pick(&parts)).collect();
+            name.join("/")
+        };
+        let (name, other) = (name(), name());
         if let Ok(file) = handle.open_file(&name) {
             let text = std::io::read_to_string(file).unwrap_or_default();
             assert_ne!(text, "secret", "{name:?}");
         }
-        let _ = handle.create_file(&name, 0o600);
+        match numbers.below(5) {
+            0 => drop(handle.create_file(&name, 0o600)),
+            1 => drop(handle.rename_file(&name, &other)),
+            2 => drop(handle.remove_file(&name)),
+            3 => drop(handle.create_directories(&name)),
+            _ => {}
+        }
+        assert_eq!(
+            names(outside.path()).ok(),
+            Some(vec!["inside".to_owned(), "secret".to_owned()]),
+            "{name:?} {other:?}"
+        );
     });
     assert_eq!(fs::read_to_string(outside.path().join("secret"))?, "secret");
-    assert_eq!(names(outside.path())?, ["inside", "secret"]);
     Ok(())
 }
 
@@ -230,9 +283,20 @@ fn changes_and_dsc() {
 
 #[test]
 fn debs() -> Result<()> {
-    let deb = small_deb()?;
+    let debs = [
+        deb("control.tar.gz", &gzipped_control()?)?,
+        deb("control.tar", &control()?)?,
+        deb(
+            "control.tar.xz",
+            include_bytes!("../../task-sdk/src/debian/deb/control.tar.xz"),
+        )?,
+        deb(
+            "control.tar.zst",
+            include_bytes!("../../task-sdk/src/debian/deb/control.tar.zst"),
+        )?,
+    ];
     for_a_while(|numbers| {
-        let bytes = mutate(&deb, numbers);
+        let bytes = mutate(numbers.pick::<Vec<u8>>(&debs), numbers);
         if let Ok(deb) = Deb::read(&bytes) {
             let _ = deb.source();
             deb.control_files();
@@ -241,23 +305,30 @@ fn debs() -> Result<()> {
     Ok(())
 }
 
-/// A .deb with a control file and nothing else.
-fn small_deb() -> Result<Vec<u8>> {
+/// A tarball with a control file.
+fn control() -> Result<Vec<u8>> {
     let control = b"Package: hello\nVersion: 1\nArchitecture: all\nDescription: x\n";
-    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(
-        Vec::new(),
-        flate2::Compression::fast(),
-    ));
+    let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(control.len() as u64);
     header.set_mode(0o644);
     header.set_cksum();
     archive.append_data(&mut header, "./control", &control[..])?;
-    let control = archive.into_inner()?.finish()?;
+    Ok(archive.into_inner()?)
+}
+
+fn gzipped_control() -> Result<Vec<u8>> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&control()?)?;
+    Ok(packed.finish()?)
+}
+
+/// A .deb with this control archive and nothing else.
+fn deb(name: &str, control: &[u8]) -> Result<Vec<u8>> {
     let mut deb = b"!<arch>\n".to_vec();
     for (name, content) in [
         ("debian-binary", b"2.0\n".as_slice()),
-        ("control.tar.gz", &control),
+        (name, control),
         ("data.tar", &[0; 1024]),
     ] {
         deb.extend(

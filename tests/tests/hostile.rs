@@ -3,10 +3,12 @@
 use anyhow::Result;
 use serde_json::json;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task_runtime::component::{LimitReached, Limits};
 use task_runtime::executor::Abort;
+use task_runtime::host::capabilities::Policy;
 use task_runtime::host::{
     CallError, CallErrorReason, Facts, HostState, Purpose, TaskComponent, TaskInstance,
 };
@@ -16,8 +18,14 @@ use task_runtime_tests::fixtures::{Bench, Report};
 /// A machine that tells the guest where and how to attack: `EXPORT:ATTACK`.
 struct Order(String);
 
+/// How long this machine looks for the program `slow`: longer than an epoch.
+const SLOW: Duration = Duration::from_millis(25);
+
 impl Facts for Order {
-    fn command_available(&self, _name: &str) -> bool {
+    fn command_available(&self, name: &str) -> bool {
+        if name == "slow" {
+            std::thread::sleep(SLOW);
+        }
         false
     }
 
@@ -41,6 +49,10 @@ const LIMITS: Limits = Limits {
 };
 
 async fn instance(bench: &Bench, order: &str) -> Result<TaskInstance, CallError> {
+    limited(bench, order, &LIMITS).await
+}
+
+async fn limited(bench: &Bench, order: &str, limits: &Limits) -> Result<TaskInstance, CallError> {
     let runner = &bench.runner;
     let loaded = bench.load("hostile").expect("it is built: make guests");
     let component = TaskComponent::new(
@@ -50,8 +62,16 @@ async fn instance(bench: &Bench, order: &str) -> Result<TaskInstance, CallError>
         Purpose::Scheduling,
     )?;
     let facts = Arc::new(Order(order.to_owned()));
-    let state = HostState::new(&runner.engine, &LIMITS, facts);
+    let state = HostState::new(&runner.engine, limits, facts);
     component.instantiate(state).await
+}
+
+/// A configured task that is held to these limits.
+async fn configured(bench: &Bench, order: &str, limits: &Limits) -> Result<TaskInstance> {
+    let mut task = limited(bench, order, limits).await?;
+    let configured = task.configure(&json!({}), None, None).await?;
+    configured.expect("it takes any data");
+    Ok(task)
 }
 
 /// Every export that a scheduler calls, one after the other, until one does not come back.
@@ -168,6 +188,191 @@ async fn each_hoard_reaches_its_own_limit_and_memory_returns() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_hosts_memory_returns_after_every_attack() -> Result<()> {
+    let bench = Bench::new()?;
+    let attacks = [
+        "label:memory",
+        "label:recursion",
+        "label:own-handles",
+        "label:argument",
+        "label:long",
+        "label:gigabyte",
+        "label:not-utf8",
+        "label:journal",
+        "label:calls",
+        "data:deep",
+        "analyze-worker:foreign",
+        "every:panic",
+        "can-run-on:trap",
+    ];
+    let round = async || {
+        for attack in attacks {
+            let _ = ask_everything(&bench, attack).await;
+        }
+    };
+    round().await;
+    let before = resident();
+    for _ in 0..3 {
+        round().await;
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 32 << 20, "grown by {grown} bytes");
+    ask_everything(&bench, "").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_hosts_time_is_not_the_guests() -> Result<()> {
+    let bench = Bench::new()?;
+    // The host takes three times what the guest may compute.
+    assert!(SLOW * 60 >= LIMITS.cpu * 3);
+    let mut task = configured(&bench, "label:slow-calls", &LIMITS).await?;
+    task.label().await?;
+    // And calls to the host are no way to hide one's own time.
+    let reason = attacked(&bench, "label", "busy-calls").await;
+    assert!(
+        matches!(reason, CallErrorReason::Limit(LimitReached::Cpu(limit)) if limit == LIMITS.cpu),
+        "{reason}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_ends_with_its_deadline_whatever_time_it_has_computed() -> Result<()> {
+    let bench = Bench::new()?;
+    let limits = Limits {
+        cpu: Duration::from_secs(3600),
+        wall: Some(Duration::from_millis(300)),
+        ..LIMITS
+    };
+    let mut task = configured(&bench, "label:loop", &limits).await?;
+    let error = task.label().await.expect_err("it does not end");
+    assert_eq!((error.task.as_str(), error.call), ("hostile", "label"));
+    assert!(
+        matches!(&error.reason, CallErrorReason::Limit(LimitReached::Wall(wall)) if Some(*wall) == limits.wall),
+        "{error}"
+    );
+    assert!(task.has_ended());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_smaller_limit_is_reached_sooner() -> Result<()> {
+    let bench = Bench::new()?;
+    let limits = Limits {
+        memory: 4 << 20,
+        handles: 50,
+        transfer: 1 << 20,
+        ..LIMITS
+    };
+    for (attack, expected) in [
+        ("memory", "where 4194304 are allowed"),
+        ("own-handles", "as many handles as are allowed"),
+        ("argument", "than one call may"),
+    ] {
+        // What it wants to pass does not fit into its memory otherwise.
+        let memory = if attack == "argument" {
+            LIMITS.memory
+        } else {
+            limits.memory
+        };
+        let limits = Limits { memory, ..limits };
+        let mut task = configured(&bench, &format!("label:{attack}"), &limits).await?;
+        let words = task.label().await.expect_err(attack).to_string();
+        assert!(
+            words.starts_with("task hostile: label: limit reached: ") && words.contains(expected),
+            "{words}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn data_that_nest_ten_thousand_levels_are_borne_by_every_task() -> Result<()> {
+    let bench = Bench::new()?;
+    let nested = |open: &str, close: &str| [open.repeat(10_000), close.repeat(10_000)].concat();
+    let deep = [
+        nested("[", "]"),
+        nested("{\"a\":", "}").replace(":}", ":1}"),
+        format!("{{\"input\": {}}}", nested("[", "]")),
+        format!("{{\"environment\": {}}}", nested("[", "]")),
+        "[".repeat(10_000),
+    ];
+    for (name, _) in bench.registry.tasks() {
+        let mut task = bench.instance(&name).await?;
+        for data in &deep {
+            // Refused, or a limit of this instance; never the host's end.
+            if let Err(error) = task.configure_json(data, None, None).await {
+                assert_eq!(error.call, "configure", "{error}");
+                task = bench.instance(&name).await?;
+            }
+        }
+        let Ok(Ok(())) = task.configure_json("{}", None, None).await else {
+            continue;
+        };
+        if task.can_run_on(&deep[0]).await.is_ok() {
+            let workers = task.prepare_workers(&deep).await?;
+            let answers = task.can_run_on_each(workers).await?;
+            assert!(name == "hostile" || answers.iter().all(|bits| *bits == 0));
+        }
+    }
+    ask_everything(&bench, "").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_a_panic_is_told_by_what_was_said_before_it() -> Result<()> {
+    let bench = Bench::new()?;
+    // Said in an earlier call: that is over.
+    let error = ask_everything(&bench, "data:mutter,label:trap").await;
+    let error = error.expect_err("it traps");
+    assert_eq!(error.call, "label");
+    assert!(
+        matches!(error.reason, CallErrorReason::Trap(_)) && error.last_words.is_none(),
+        "{error}"
+    );
+    // Said in this call, before something else went wrong.
+    for attack in ["mutter-and-trap-elsewhere", "not-granted"] {
+        let error = ask_everything(&bench, &format!("label:{attack}")).await;
+        let error = error.expect_err(attack);
+        assert!(matches!(error.reason, CallErrorReason::Trap(_)), "{error}");
+        assert_eq!(error.last_words.as_deref(), Some("I mutter"), "{error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_power_that_is_not_granted_is_named_whatever_was_said_before() -> Result<()> {
+    let mut bench = Bench::new()?;
+    let policy = bench.directory.path().join("policy");
+    std::fs::write(&policy, "allow * *\ndeny hostile command\n")?;
+    bench.runner.options.policy = Arc::new(Policy::read(&policy)?);
+    bench.runner.facts = Arc::new(Order("run:not-granted".to_owned()));
+    let abort = Abort::new();
+    let run = bench.run("hostile", json!({}), json!({}), &abort).await?;
+    let log = log_of(&run);
+    assert!(
+        log.contains("not granted: task hostile has no capability command")
+            && log.contains("`allow hostile command` would"),
+        "{log}"
+    );
+    assert!(log.contains("before that it said: I mutter"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_task_speaks_only_for_itself_in_a_workers_metadata() -> Result<()> {
+    let bench = Bench::new()?;
+    let mut task = instance(&bench, "analyze-worker:foreign").await?;
+    let metadata = task.analyze_worker().await?;
+    assert_eq!(
+        serde_json::Value::Object(metadata),
+        json!({"hostile:version": 1})
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn recursion_ends_with_the_stack() -> Result<()> {
     let reason = attacked(&Bench::new()?, "label", "recursion").await;
     // The guest's own stack in linear memory, or the engine's: whichever ends first.
@@ -211,8 +416,10 @@ async fn answers_that_are_none_are_refused() -> Result<()> {
             );
         }
     }
-    let reason = attacked(&bench, "label", "not-utf8").await;
-    assert!(matches!(reason, CallErrorReason::Trap(_)), "{reason}");
+    for attack in ["not-utf8", "gigabyte"] {
+        let reason = attacked(&bench, "label", attack).await;
+        assert!(matches!(reason, CallErrorReason::Trap(_)), "{reason}");
+    }
     let reason = attacked(&bench, "describe", "lie").await;
     assert!(matches!(reason, CallErrorReason::Unsuitable(_)), "{reason}");
     Ok(())
@@ -238,10 +445,10 @@ async fn floods_of_host_calls_are_borne() -> Result<()> {
 #[tokio::test]
 async fn an_instance_is_dead_after_a_trap() -> Result<()> {
     let bench = Bench::new()?;
-    let mut task = instance(&bench, "describe:trap").await?;
-    task.describe().await.expect_err("it traps");
+    let mut task = instance(&bench, "analyze-worker:trap").await?;
+    task.analyze_worker().await.expect_err("it traps");
     assert!(task.has_ended());
-    let error = task.analyze_worker().await.expect_err("it is dead");
+    let error = task.describe().await.expect_err("it is dead");
     assert!(matches!(error.reason, CallErrorReason::Ended), "{error}");
     Ok(())
 }
@@ -304,8 +511,28 @@ async fn an_attack_in_any_stage_fails_that_run_alone() -> Result<()> {
 
 #[tokio::test]
 async fn no_name_leads_out_of_a_directory() -> Result<()> {
-    let report = run("run:paths").await?;
-    assert_eq!(report.result?.verdict, Verdict::Success);
+    let outside = tempfile::tempdir()?;
+    let secret = outside.path().join("secret");
+    std::fs::write(&secret, "secret")?;
+    let mut bench = Bench::new()?;
+    bench.runner.facts = Arc::new(Order("run:paths".to_owned()));
+    let staged = outside.path().to_owned();
+    let stage = move |place: &Path| {
+        for (link, target) in [
+            ("link", staged.clone()),
+            ("secret", staged.join("secret")),
+            ("up", "..".into()),
+        ] {
+            symlink(target, place.join(link)).expect("an empty directory");
+        }
+    };
+    let report = bench.run_staged("hostile", stage).await?;
+    let log = log_of(&report);
+    assert_eq!(report.result?.verdict, Verdict::Success, "{log}");
+    let left: Vec<_> = std::fs::read_dir(outside.path())?.collect::<Result<_, _>>()?;
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(std::fs::read_to_string(secret)?, "secret");
+    assert!(!log.contains("secret"), "{log}");
     Ok(())
 }
 

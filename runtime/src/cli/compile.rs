@@ -6,7 +6,7 @@ use super::places::Places;
 use super::tasks::Tasks;
 use super::{Outcome, Status};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use task_runtime::component::ComponentCache;
 
 /// Arguments of `compile`.
@@ -31,11 +31,11 @@ pub fn compile(arguments: Arguments, places: &Places, output: &Output) -> Outcom
     let mut compiled = Vec::new();
     for (name, path) in chosen(&tasks, &arguments.names)? {
         let done = match &arguments.into {
-            Some(directory) => ComponentCache::compile_into(path, directory).map(|()| true)?,
-            None => cache.compile(tasks.engine(), path)?,
+            Some(directory) => ComponentCache::compile_into(&path, directory).map(|()| true)?,
+            None => cache.compile(tasks.engine(), &path)?,
         };
         if done {
-            compiled.push(name.to_owned());
+            compiled.push(name);
         }
     }
     output.answer(&json!({"compiled": compiled}), || {
@@ -51,7 +51,7 @@ pub fn compile(arguments: Arguments, places: &Places, output: &Output) -> Outcom
 }
 
 /// Names and files of the tasks that are meant: all if none is named.
-fn chosen<'a>(tasks: &'a Tasks, names: &[String]) -> Result<Vec<(&'a str, &'a Path)>, CliError> {
+fn chosen(tasks: &Tasks, names: &[String]) -> Result<Vec<(String, PathBuf)>, CliError> {
     let all: Vec<_> = tasks.registry.tasks().collect();
     if names.is_empty() {
         return Ok(all);
@@ -59,7 +59,7 @@ fn chosen<'a>(tasks: &'a Tasks, names: &[String]) -> Result<Vec<(&'a str, &'a Pa
     let find = |wanted: &String| {
         let found = all.iter().find(|(name, _)| *name == wanted.to_lowercase());
         found
-            .copied()
+            .cloned()
             .ok_or_else(|| tasks.registry.unknown(wanted).into())
     };
     names.iter().map(find).collect()

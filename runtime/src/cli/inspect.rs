@@ -127,7 +127,7 @@ fn allows(import: &Import) -> &'static str {
             "run programs on the host, as the worker's user, in the directories of its run (capability command)"
         }
         "debusine:task/executor" => {
-            "start environments from the store's images, and run programs in them as root (capability environment)"
+            "start environments from the store's images, and run programs in them as root (capability environment), on the host's network (capability network)"
         }
         "debusine:task/files" => "read and write files in the directories of its run",
         "debusine:task/host-facts" => {

@@ -15,12 +15,12 @@ pub async fn list(places: &Places, output: &Output) -> Outcome {
     let mut found = Vec::new();
     let mut rows = Vec::new();
     for (name, path) in tasks.registry.tasks() {
-        let (summary, error) = match summary(&tasks, name, path).await {
+        let (summary, error) = match summary(&tasks, &name, &path).await {
             Ok(summary) => (summary, None),
             Err(error) => (format!("unusable: {}", error.message), Some(error)),
         };
         let path = path.display().to_string();
-        rows.push(vec![name.to_owned(), summary.clone(), path.clone()]);
+        rows.push(vec![name.clone(), summary.clone(), path.clone()]);
         found.push(match error {
             None => json!({"name": name, "summary": summary, "path": path}),
             Some(error) => json!({"name": name, "path": path, "error": error}),

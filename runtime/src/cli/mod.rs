@@ -15,6 +15,7 @@ mod error;
 mod image;
 mod inspect;
 mod label;
+mod limits;
 mod list;
 mod match_workers;
 mod metadata;

@@ -1,7 +1,8 @@
-//! Where things are: the directories of tasks, the artifact store, the cache.
+//! Where things are: the directories of tasks, the artifact store, the cache; and what components may use of this machine.
 
 use super::artifact::FilesOf;
 use super::error::CliError;
+use super::limits::LimitArguments;
 use nix::unistd::geteuid;
 use std::env;
 use std::ffi::OsStr;
@@ -15,7 +16,7 @@ use task_runtime::host::capabilities::Policy;
 /// The directory that this program has for itself beneath shared ones.
 const OWN: &str = "task-runtime";
 
-/// Directories that the arguments, the environment or the defaults name.
+/// Directories and limits that the arguments, the environment or the defaults name.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Places")]
 pub struct Places {
@@ -29,6 +30,8 @@ pub struct Places {
     /// Cache of compiled tasks and of images [env: TASK_RUNTIME_CACHE; default: ~/.cache/task-runtime, for root /var/cache/task-runtime]
     #[arg(long, value_name = "DIR", global = true)]
     cache: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArguments,
 }
 
 impl Places {
@@ -38,6 +41,11 @@ impl Places {
             tasks,
             ..self.clone()
         }
+    }
+
+    /// What components may use.
+    pub fn limits(&self) -> &LimitArguments {
+        &self.limits
     }
 
     /// The directories of tasks.

@@ -6,7 +6,7 @@ use super::places::Places;
 use serde_json::Value;
 use std::sync::Arc;
 use task_runtime::artifacts::TaskDatabase;
-use task_runtime::component::{Engine, Limits, LoadedComponent, Registry};
+use task_runtime::component::{Engine, EngineOptions, LoadedComponent, Registry};
 use task_runtime::host::{
     Facts, HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance,
 };
@@ -38,9 +38,15 @@ pub struct Tasks {
 impl Tasks {
     /// Looks which tasks there are; nothing is loaded yet.
     pub fn open(places: &Places) -> Result<Self, CliError> {
-        let engine = Engine::new()?;
+        Self::open_with(EngineOptions::FEW, places)
+    }
+
+    /// The same, on an engine with these options and the operator's limits.
+    pub fn open_with(options: EngineOptions, places: &Places) -> Result<Self, CliError> {
+        let engine = Engine::with(places.limits().engine(options))?;
         let linkers = Linkers::new(&engine)
             .map_err(|error| CliError::new("system", format!("cannot link: {error:#}")))?;
+        let linkers = linkers.with_policy(Arc::new(places.policy()?));
         Ok(Self {
             registry: Registry::open(engine, places.components()?, &places.tasks())?,
             linkers: Arc::new(linkers),
@@ -61,7 +67,8 @@ impl Tasks {
     ) -> Result<TaskInstance, CliError> {
         let engine = self.engine();
         let component = TaskComponent::new(engine, &self.linkers, loaded, Purpose::Scheduling)?;
-        let mut state = HostState::new(engine, &Limits::SCHEDULING, Arc::clone(&self.facts));
+        let limits = &engine.options().scheduling;
+        let mut state = HostState::new(engine, limits, Arc::clone(&self.facts));
         if let Some(database) = database {
             state = state.with_database(database);
         }

@@ -200,7 +200,7 @@ fn assemble(
     let cache = places.cache()?;
     let options = RunOptions {
         policy: Arc::new(places.policy()?),
-        ..RunOptions::default()
+        ..places.limits().run(tasks.engine().options())
     };
     let registry = Arc::new(tasks.registry);
     let (images, runs) = (cache.clone(), options.directory.clone());

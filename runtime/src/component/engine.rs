@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
+    CallHook, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
+    UpdateDeadline,
 };
 
 /// Why there is no engine.
@@ -22,22 +23,31 @@ pub struct EngineOptions {
     /// How many instances to keep room for: with a pool an instance starts in microseconds, and address space is reserved. None: each
     /// instance is given memory as it comes, which suits a process that starts a few.
     pub pool: Option<u32>,
+    /// What an instance may use that answers a scheduler.
+    pub scheduling: Limits,
+    /// What an instance may use that runs a task.
+    pub execution: Limits,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self {
-            stack: 512 << 10,
-            pool: None,
-        }
+        Self::FEW
     }
 }
 
 impl EngineOptions {
+    /// For a process that starts a few instances.
+    pub const FEW: Self = Self {
+        stack: 512 << 10,
+        pool: None,
+        scheduling: Limits::SCHEDULING,
+        execution: Limits::EXECUTION,
+    };
+
     /// For a process that asks many questions, a few at a time.
     pub const SCHEDULER: Self = Self {
-        stack: 512 << 10,
         pool: Some(64),
+        ..Self::FEW
     };
 }
 
@@ -46,17 +56,18 @@ impl EngineOptions {
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     ticker: Arc<Ticker>,
+    options: EngineOptions,
 }
 
 impl Engine {
-    /// An engine for a few instances, with the usual stack.
+    /// An engine for a few instances, with the usual limits.
     pub fn new() -> Result<Self, EngineError> {
         Self::with(EngineOptions::default())
     }
 
     /// An engine with these options. Where a pool cannot be had (its address space is limited, e.g. by `ulimit -v`), it does without, and
     /// says so in the journal.
-    pub fn with(options: EngineOptions) -> Result<Self, EngineError> {
+    pub fn with(mut options: EngineOptions) -> Result<Self, EngineError> {
         let mut config = config();
         // Deep recursion ends in a trap, well before the stack of the host's own calls does.
         config.max_wasm_stack(options.stack);
@@ -64,12 +75,15 @@ impl Engine {
         let mut pooled = None;
         if let Some(instances) = options.pool {
             let mut config = config.clone();
-            config.allocation_strategy(pool(instances));
+            config.allocation_strategy(pool(instances, &options));
             match wasmtime::Engine::new(&config) {
                 Ok(engine) => pooled = Some(engine),
-                Err(error) => tracing::warn!(
-                    "no pool for {instances} instances: {error:#}; each takes memory as it comes, which is slower"
-                ),
+                Err(error) => {
+                    options.pool = None;
+                    tracing::warn!(
+                        "no pool for {instances} instances: {error:#}; each takes memory as it comes, which is slower"
+                    );
+                }
             }
         }
         let wasmtime = match pooled {
@@ -77,7 +91,16 @@ impl Engine {
             None => wasmtime::Engine::new(&config).map_err(EngineError)?,
         };
         let ticker = Arc::new(Ticker::default());
-        Ok(Self { wasmtime, ticker })
+        Ok(Self {
+            wasmtime,
+            ticker,
+            options,
+        })
+    }
+
+    /// What it was made for; without the pool that could not be had.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
     }
 
     /// wasmtime's own engine.
@@ -99,9 +122,17 @@ impl Engine {
         store.set_hostcall_fuel(transfer);
         store.set_max_component_handles(handles);
         store.set_epoch_deadline(1);
-        // Only guest code notices epochs, so each call-back stands for one tick of guest time: host calls are free.
+        // Only the guest's own time counts: the host may wait half an hour for a command. Yielding is the host's time, too.
+        store.call_hook(|mut context, border| {
+            let meter = context.data_mut().meter();
+            match border {
+                CallHook::CallingWasm | CallHook::ReturningFromHost => meter.enter_guest(),
+                CallHook::ReturningFromWasm | CallHook::CallingHost => meter.leave_guest(),
+            }
+            Ok(())
+        });
         store.epoch_deadline_callback(|mut context| {
-            context.data_mut().meter().spend_tick()?;
+            context.data_mut().meter().check_time()?;
             Ok(UpdateDeadline::Yield(1))
         });
         store
@@ -122,21 +153,23 @@ pub(super) fn config() -> Config {
     config
 }
 
-/// Room for so many instances at a time.
-fn pool(instances: u32) -> InstanceAllocationStrategy {
+/// Room for so many instances at a time, each as large as the limits let it become.
+fn pool(instances: u32, options: &EngineOptions) -> InstanceAllocationStrategy {
+    let (one, other) = (&options.scheduling, &options.execution);
     let mut pool = PoolingAllocationConfig::new();
-    // A component of the Rust SDK has four core modules, one memory, two tables; those of interpreters have more than thirty modules.
+    // A component of the Rust SDK has four core modules, one memory, two tables; those of interpreters have more than thirty modules. How
+    // many one may have is for its meter to say, in words.
     pool.total_component_instances(instances)
         .total_core_instances(instances * 8)
-        .max_core_instances_per_component(100)
         .max_core_instance_size(1 << 20)
         .max_component_instance_size(1 << 20)
         .total_memories(instances)
         .total_tables(instances * 4)
-        .max_tables_per_component(20)
         .total_stacks(instances)
-        .table_elements(Limits::EXECUTION.table_elements)
-        .max_memory_size(Limits::EXECUTION.memory)
+        .max_tables_per_module(Limits::TABLES as u32)
+        .max_memories_per_module(Limits::MEMORIES as u32)
+        .table_elements(one.table_elements.max(other.table_elements))
+        .max_memory_size(one.memory.max(other.memory))
         // What an instance touched is wiped rather than unmapped and faulted in again. A value that covers stack and data of a guest only
         // in part would be worse than none: a task's are about 400 KiB.
         .linear_memory_keep_resident(1 << 20)
@@ -219,12 +252,27 @@ pub(crate) fn limit_reached(error: &wasmtime::Error) -> Option<LimitReached> {
     if let Some(wasmtime::Trap::StackOverflow) = error.downcast_ref() {
         return Some(LimitReached::Stack);
     }
-    // These two have no public type.
+    // These have no public type.
     let words = error.root_cause().to_string();
+    if let Some(parts) = words.strip_prefix("resource limit exceeded: ") {
+        return too_many(parts);
+    }
     if words.contains("store handle limit exceeded") {
         return Some(LimitReached::Handles);
     }
     words
         .contains("fuel allocated for hostcalls has been exhausted")
         .then_some(LimitReached::Transfer)
+}
+
+/// Which parts of a component are too many, in wasmtime's words.
+fn too_many(parts: &str) -> Option<LimitReached> {
+    let known = [
+        ("instance ", "core instances", Limits::CORE_INSTANCES),
+        ("memory ", "memories", Limits::MEMORIES),
+        ("table ", "tables", Limits::TABLES),
+    ];
+    let mut known = known.into_iter();
+    let (_, what, allowed) = known.find(|(word, ..)| parts.starts_with(word))?;
+    Some(LimitReached::Parts { what, allowed })
 }

@@ -1,7 +1,7 @@
 //! What one component instance may use, and how a limit that it reaches is told.
 
 use super::engine::Running;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use wasmtime::ResourceLimiter;
 
@@ -12,11 +12,11 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 const AFTER_ABORT: Duration = Duration::from_secs(1);
 
 /// Limits of one instance.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of linear memory.
+    /// Bytes of all its linear memories together.
     pub memory: usize,
-    /// Elements of tables.
+    /// Elements of all its tables together.
     pub table_elements: usize,
     /// Handles held at one time: the host's (directories, files, instances…), and likewise the component's own.
     pub handles: usize,
@@ -29,6 +29,15 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Core modules that a component may put together; those of interpreters have more than thirty.
+    pub const CORE_INSTANCES: usize = 100;
+
+    /// Linear memories in them; components of today's toolchains have one, or two.
+    pub const MEMORIES: usize = 16;
+
+    /// Tables in them; linkers of components add one to each group of imports.
+    pub const TABLES: usize = 100;
+
     /// For answers that a scheduler waits for.
     pub const SCHEDULING: Self = Self {
         memory: 64 << 20,
@@ -61,12 +70,20 @@ pub enum LimitReached {
         /// Bytes it may have.
         allowed: usize,
     },
-    /// It wanted a larger table.
-    #[error("it wants a table of {wanted} elements where {allowed} are allowed")]
+    /// It wanted larger tables.
+    #[error("it wants tables of {wanted} elements where {allowed} are allowed")]
     Table {
         /// Elements it wanted to have in all.
         wanted: usize,
         /// Elements it may have.
+        allowed: usize,
+    },
+    /// It is put together from too many parts.
+    #[error("it has more than the {allowed} {what} that are allowed")]
+    Parts {
+        /// Which: core instances, memories or tables.
+        what: &'static str,
+        /// How many it may have.
         allowed: usize,
     },
     /// It computed for too long without an answer.
@@ -94,9 +111,44 @@ pub struct Aborted;
 /// Measures one instance against its limits.
 pub struct Meter {
     limits: Limits,
-    ticks_left: u32,
+    memory: Sum,
+    tables: Sum,
+    /// Guest time of this call.
+    spent: Duration,
+    /// When guest code last began to run; none while the host does something.
+    since: Option<Instant>,
+    /// Guest time that this call may take.
+    budget: Duration,
     abort: Option<CancellationToken>,
     _running: Running,
+}
+
+/// What all memories of an instance, or all its tables, have together.
+#[derive(Default)]
+struct Sum(usize);
+
+impl Sum {
+    /// Whether one of them can grow: not beyond its own maximum. An error with the sum that was wanted, if that is more than is allowed.
+    ///
+    /// Growth that the system then cannot give stays counted: a failure is also told of growth that was never asked about, so that taking
+    /// back what was counted last would let a guest count itself small.
+    fn grow(
+        &mut self,
+        from: usize,
+        to: usize,
+        maximum: Option<usize>,
+        allowed: usize,
+    ) -> Result<bool, usize> {
+        if maximum.is_some_and(|maximum| to > maximum) {
+            return Ok(false);
+        }
+        let wanted = self.0.saturating_add(to.saturating_sub(from));
+        if wanted > allowed {
+            return Err(wanted);
+        }
+        self.0 = wanted;
+        Ok(true)
+    }
 }
 
 /// State of a store that has a meter.
@@ -107,19 +159,28 @@ pub trait Metered: 'static {
 
 impl Meter {
     pub(super) fn new(limits: &Limits, running: Running) -> Self {
-        let mut meter = Self {
-            limits: limits.clone(),
-            ticks_left: 0,
+        Self {
+            limits: *limits,
+            memory: Sum::default(),
+            tables: Sum::default(),
+            spent: Duration::ZERO,
+            since: None,
+            budget: limits.cpu,
             abort: None,
             _running: running,
-        };
-        meter.begin_call();
-        meter
+        }
     }
 
     /// Gives the next call its full time.
     pub fn begin_call(&mut self) {
-        self.ticks_left = ticks(self.limits.cpu);
+        self.spent = Duration::ZERO;
+        self.since = None;
+        self.budget = self.limits.cpu;
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Ends computations soon after this token is cancelled.
@@ -142,49 +203,80 @@ impl Meter {
         (self.limits.transfer, self.limits.handles)
     }
 
-    pub(super) fn spend_tick(&mut self) -> wasmtime::Result<()> {
+    /// Guest code begins to run, or goes on after the host has done something for it.
+    pub(super) fn enter_guest(&mut self) {
+        self.since = Some(Instant::now());
+    }
+
+    /// The host does something for it, or has its answer.
+    pub(super) fn leave_guest(&mut self) {
+        if let Some(since) = self.since.take() {
+            self.spent += since.elapsed();
+        }
+    }
+
+    /// An error once the call has used up its time. It is asked at each tick, in the host.
+    pub(super) fn check_time(&mut self) -> wasmtime::Result<()> {
         let abort = self.abort.as_ref();
         let aborted = abort.is_some_and(CancellationToken::is_cancelled);
         if aborted {
-            self.ticks_left = self.ticks_left.min(ticks(AFTER_ABORT));
+            self.budget = self.budget.min(self.spent + AFTER_ABORT);
         }
-        self.ticks_left = match (self.ticks_left.checked_sub(1), aborted) {
-            (Some(left), _) => left,
-            (None, true) => return Err(Aborted.into()),
-            (None, false) => return Err(LimitReached::Cpu(self.limits.cpu).into()),
-        };
-        Ok(())
+        match (self.spent < self.budget, aborted) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Aborted.into()),
+            (false, false) => Err(LimitReached::Cpu(self.limits.cpu).into()),
+        }
     }
-}
-
-fn ticks(time: Duration) -> u32 {
-    u32::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
 }
 
 impl ResourceLimiter for Meter {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         wanted: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if wanted > self.limits.memory {
-            let allowed = self.limits.memory;
-            return Err(LimitReached::Memory { wanted, allowed }.into());
-        }
-        Ok(true)
+        let allowed = self.limits.memory;
+        let grown = self.memory.grow(current, wanted, maximum, allowed);
+        grown.map_err(|wanted| LimitReached::Memory { wanted, allowed }.into())
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         wanted: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if wanted > self.limits.table_elements {
-            let allowed = self.limits.table_elements;
-            return Err(LimitReached::Table { wanted, allowed }.into());
-        }
-        Ok(true)
+        let allowed = self.limits.table_elements;
+        let grown = self.tables.grow(current, wanted, maximum, allowed);
+        grown.map_err(|wanted| LimitReached::Table { wanted, allowed }.into())
+    }
+
+    fn instances(&self) -> usize {
+        Limits::CORE_INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        Limits::MEMORIES
+    }
+
+    fn tables(&self) -> usize {
+        Limits::TABLES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_count_together_and_none_outgrows_its_maximum() {
+        let mut sum = Sum::default();
+        assert_eq!(sum.grow(0, 60, None, 100), Ok(true));
+        assert_eq!(sum.grow(0, 60, None, 100), Err(120), "another memory");
+        assert_eq!(sum.grow(60, 80, Some(70), 100), Ok(false));
+        assert_eq!(sum.grow(0, 40, None, 100), Ok(true), "and no more");
+        assert_eq!(sum.grow(40, 41, None, 100), Err(101));
     }
 }

@@ -4,6 +4,8 @@
 //! toolchains may have it in a file beside them, `NAME.manifest` for `NAME.wasm`.
 
 use super::cache::CacheError;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use wasmparser::{Parser, Payload};
 
@@ -33,6 +35,8 @@ pub struct Needs {
     pub commands: Vec<String>,
     /// Whether it starts environments, and programs in them.
     pub environments: bool,
+    /// Whether these reach the host's network; manifests that do not say so are of a time when all of them did.
+    pub network: bool,
     /// Whether it fetches URLs.
     pub http: bool,
     /// Categories of artifacts that it uploads.
@@ -53,14 +57,24 @@ impl Manifest {
         if let Some(text) = section(&bytes).map_err(invalid)? {
             return Self::parse(text).map_err(invalid);
         }
-        match std::fs::read_to_string(path.with_extension("manifest")) {
-            Ok(text) => Self::parse(&text).map_err(invalid),
-            Err(_) => Ok(Self::default()),
-        }
+        let beside = path.with_extension("manifest");
+        let failed = |error| CacheError::Read {
+            path: beside.clone(),
+            error,
+        };
+        let text = match File::open(&beside) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            opened => text_of(opened.map_err(failed)?).map_err(failed)?,
+        };
+        Self::parse(&text).map_err(|reason| CacheError::Manifest {
+            path: beside.clone(),
+            reason,
+        })
     }
 
     fn parse(text: &str) -> Result<Self, String> {
         let mut manifest = Self::default();
+        let mut network = None;
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let (field, value) = line
                 .split_once(':')
@@ -72,17 +86,31 @@ impl Manifest {
                 "SDK" => manifest.sdk = Some(value.to_owned()),
                 "Commands" => manifest.needs().commands = words(value),
                 "Environments" => manifest.needs().environments = truth(field, value)?,
+                "Network" => network = Some(truth(field, value)?),
                 "HTTP" => manifest.needs().http = truth(field, value)?,
                 "Uploads" => manifest.needs().uploads = words(value),
                 // Later versions may know more fields; what they ask for is not granted here.
                 _ => {}
             }
         }
+        if let Some(needs) = &mut manifest.needs {
+            needs.network = network.unwrap_or(needs.environments);
+        }
         Ok(manifest)
     }
 
     fn needs(&mut self) -> &mut Needs {
         self.needs.get_or_insert_default()
+    }
+}
+
+/// The text of a manifest in a file of its own.
+fn text_of(file: File) -> std::io::Result<String> {
+    let mut text = String::new();
+    file.take(LONGEST as u64 + 1).read_to_string(&mut text)?;
+    match text.len() > LONGEST {
+        true => Err(ErrorKind::FileTooLarge.into()),
+        false => Ok(text),
     }
 }
 
@@ -125,6 +153,10 @@ mod tests {
         assert_eq!(manifest.task.as_deref(), Some("a"));
         let manifest = Manifest::parse("Uploads:\n\nFuture: 1\n").unwrap();
         assert_eq!(manifest.needs, Some(Needs::default()));
+        let network = |text| Manifest::parse(text).unwrap().needs.unwrap().network;
+        assert!(network("Environments: yes\n"), "an older SDK's");
+        assert!(!network("Network: no\nEnvironments: yes\n"));
+        assert!(network("Environments: yes\nNetwork: yes\n"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Components as such: compiling, caching, finding and limiting them. Knows nothing of tasks' imports or of running them.
 
 mod cache;
+mod code;
 mod compiler;
 mod engine;
 mod inspect;
@@ -9,6 +10,9 @@ mod manifest;
 mod native_code;
 mod registry;
 mod sighting;
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests;
 
 pub use cache::{CacheError, ComponentCache};
 pub(crate) use engine::limit_reached;

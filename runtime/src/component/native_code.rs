@@ -6,10 +6,9 @@ use wasmtime::component::Component;
 
 /// Maps the compiled component in this file, which only this user or root can have written.
 pub fn load_file(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the file is native code that will run as it is. It lies in the private cache (owner and mode are checked before each use),
-    // or among shipped code (owners and modes of file and directory likewise), where `ComponentCache` alone writes what the compiler
-    // made; files are replaced by renaming, never changed. wasmtime checks that the code was made by the same version with the same
-    // settings.
+    // SAFETY: the file is native code that will run as it is. Its only caller is `code::load`, which has just checked that only this user or
+    // root can have written file and directory, and that the bytes are those that were written; files are replaced by renaming, never
+    // changed. wasmtime checks that the code was made by the same version with the same settings.
     unsafe { Component::deserialize_file(engine, path) }
 }
 

@@ -2,8 +2,11 @@
 
 use super::cache::{CacheError, ComponentCache};
 use super::engine::Engine;
+use super::sighting;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use wasmtime::component::Component;
 
 /// Why a task cannot be found or loaded.
@@ -45,7 +48,24 @@ pub struct Registry {
     engine: Engine,
     cache: ComponentCache,
     directories: Vec<PathBuf>,
-    tasks: BTreeMap<String, PathBuf>,
+    shelf: RwLock<Shelf>,
+}
+
+/// What was found in the directories.
+#[derive(Clone, Default)]
+struct Shelf {
+    tasks: BTreeMap<String, Found>,
+    /// Names that several files claim: the first two of them.
+    twice: BTreeMap<String, [Found; 2]>,
+    /// Raised whenever the tasks have changed.
+    generation: u64,
+}
+
+/// A component's file, and what it looked like.
+#[derive(Clone, PartialEq, Eq)]
+struct Found {
+    path: PathBuf,
+    sighting: Option<String>,
 }
 
 /// A component that is ready to be instantiated.
@@ -68,19 +88,74 @@ impl Registry {
         cache: ComponentCache,
         directories: &[PathBuf],
     ) -> Result<Self, RegistryError> {
+        let shelf = Shelf::of(directories)?;
+        if let Some((name, files)) = shelf.twice.iter().next() {
+            return Err(duplicate(name, files));
+        }
         Ok(Self {
             engine,
             cache,
             directories: directories.to_owned(),
-            tasks: scan(directories)?,
+            shelf: RwLock::new(shelf),
         })
     }
 
-    /// Looks again: new, replaced and removed components are those of the next [`load`](Self::load); what is loaded stays as it is. After
-    /// an error the registry is what it was.
-    pub fn rescan(&mut self) -> Result<(), RegistryError> {
-        self.tasks = scan(&self.directories)?;
-        Ok(())
+    /// Looks again, and tells whether anything has changed: new, replaced and removed components are those of the next
+    /// [`load`](Self::load); what is loaded stays as it is. A name that is found twice is told, and keeps the file that it had. After an
+    /// error the registry is what it was.
+    pub fn rescan(&self) -> Result<bool, RegistryError> {
+        let mut found = Shelf::of(&self.directories)?;
+        let mut shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, files) in &found.twice {
+            if !shelf.twice.contains_key(name) {
+                tracing::error!("{}", duplicate(name, files));
+            }
+            let former = shelf.tasks.get(name).map(|it| &it.path);
+            match files.iter().find(|it| Some(&it.path) == former) {
+                Some(file) => found.tasks.insert(name.clone(), file.clone()),
+                None => found.tasks.remove(name),
+            };
+        }
+        let changed = found.tasks != shelf.tasks;
+        found.generation = shelf.generation + u64::from(changed);
+        *shelf = found;
+        Ok(changed)
+    }
+
+    /// A number that is another one whenever the tasks have changed.
+    pub fn generation(&self) -> u64 {
+        self.read(|shelf| shelf.generation)
+    }
+
+    /// Looks again from time to time, until the tasks are others than those of a generation. The answer is the new one.
+    pub async fn changed(self: &Arc<Self>, generation: u64, every: Duration) -> u64 {
+        let mut trouble = String::new();
+        while self.generation() == generation {
+            tokio::time::sleep(every).await;
+            let registry = Arc::clone(self);
+            let looked = tokio::task::spawn_blocking(move || registry.rescan()).await;
+            let words = match looked {
+                Ok(Ok(_)) => String::new(),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            // Once for each trouble, not at each look.
+            if words != trouble && !words.is_empty() {
+                tracing::error!("{words}; the tasks stay what they were");
+            }
+            trouble = words;
+        }
+        self.generation()
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Shelf) -> T) -> T {
+        read(&self.shelf.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The file of a task, if it is still there.
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        let path = self.read(|shelf| shelf.tasks.get(name).map(|it| it.path.clone()));
+        path.filter(|path| path.exists())
     }
 
     /// The engine that runs the tasks.
@@ -89,21 +164,26 @@ impl Registry {
     }
 
     /// Names and files of all tasks, ordered by name.
-    pub fn tasks(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.tasks
-            .iter()
-            .map(|(name, path)| (name.as_str(), path.as_path()))
+    pub fn tasks(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        let tasks = self.read(|shelf| shelf.tasks.clone());
+        tasks.into_iter().map(|(name, found)| (name, found.path))
     }
 
-    /// Loads a task by its name, in which upper and lower case are the same.
+    /// Loads a task by its name, in which upper and lower case are the same. One that is not known is looked for: it may have come since the
+    /// last look.
     pub fn load(&self, name: &str) -> Result<LoadedComponent, RegistryError> {
-        let Some((name, path)) = self.tasks.get_key_value(&name.to_lowercase()) else {
-            return Err(self.unknown(name));
+        let wanted = name.to_lowercase();
+        let path = match self.file(&wanted) {
+            Some(path) => path,
+            None => {
+                self.rescan()?;
+                self.file(&wanted).ok_or_else(|| self.unknown(name))?
+            }
         };
-        let (component, digest) = self.cache.load(&self.engine, path)?;
+        let (component, digest) = self.cache.load(&self.engine, &path)?;
         Ok(LoadedComponent {
-            name: name.clone(),
-            path: path.clone(),
+            name: wanted,
+            path,
             digest,
             component,
         })
@@ -111,13 +191,13 @@ impl Registry {
 
     /// Loads all tasks, ordered by name, on all processors. The first error in that order is the answer.
     pub fn load_all(&self) -> Result<Vec<LoadedComponent>, RegistryError> {
-        let names: Vec<&str> = self.tasks.keys().map(String::as_str).collect();
+        let names: Vec<String> = self.tasks().map(|(name, _)| name).collect();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shares = names.chunks(names.len().div_ceil(processors).max(1));
         std::thread::scope(|scope| {
             let load_share =
-                |share: &[&str]| share.iter().map(|name| self.load(name)).collect::<Vec<_>>();
-            let mut shares: Vec<&[&str]> = shares.collect();
+                |share: &[String]| share.iter().map(|name| self.load(name)).collect::<Vec<_>>();
+            let mut shares: Vec<&[String]> = shares.collect();
             // This thread takes the first share, so that a single processor starts no thread.
             let first = match shares.is_empty() {
                 true => return Ok(Vec::new()),
@@ -144,16 +224,11 @@ impl Registry {
     }
 
     fn hint(&self, wanted: &str) -> String {
-        let nearest = self
-            .tasks
-            .keys()
-            .map(|name| {
-                (
-                    strsim::damerau_levenshtein(name, &wanted.to_lowercase()),
-                    name,
-                )
-            })
-            .min();
+        let wanted = wanted.to_lowercase();
+        let near = self
+            .tasks()
+            .map(|(name, _)| (strsim::damerau_levenshtein(&name, &wanted), name));
+        let nearest = near.min();
         match nearest {
             Some((distance, name)) if distance <= 3.max(name.len() / 3) => {
                 format!("did you mean {name:?}? `task-runtime list` shows all")
@@ -174,24 +249,37 @@ impl Registry {
     }
 }
 
-/// Names and files of the components in these directories.
-fn scan(directories: &[PathBuf]) -> Result<BTreeMap<String, PathBuf>, RegistryError> {
-    let mut tasks = BTreeMap::new();
-    for directory in directories {
-        for path in components_in(directory)? {
-            let Some(name) = task_name(&path) else {
-                continue;
-            };
-            if let Some(first) = tasks.insert(name.clone(), path.clone()) {
-                return Err(RegistryError::Duplicate {
-                    name,
-                    first,
-                    second: path,
-                });
+impl Shelf {
+    /// The components in these directories.
+    fn of(directories: &[PathBuf]) -> Result<Self, RegistryError> {
+        let mut shelf = Self::default();
+        for directory in directories {
+            for path in components_in(directory)? {
+                let Some(name) = task_name(&path) else {
+                    continue;
+                };
+                let found = Found {
+                    sighting: sighting::look(&path),
+                    path,
+                };
+                if let Some(first) = shelf.tasks.get(&name) {
+                    let both = || [first.clone(), found.clone()];
+                    shelf.twice.entry(name).or_insert_with(both);
+                    continue;
+                }
+                shelf.tasks.insert(name, found);
             }
         }
+        Ok(shelf)
     }
-    Ok(tasks)
+}
+
+fn duplicate(name: &str, [first, second]: &[Found; 2]) -> RegistryError {
+    RegistryError::Duplicate {
+        name: name.to_owned(),
+        first: first.path.clone(),
+        second: second.path.clone(),
+    }
 }
 
 fn components_in(directory: &Path) -> Result<Vec<PathBuf>, RegistryError> {

@@ -66,7 +66,12 @@ pub fn recall(memory: &Path, path: &Path) -> Option<String> {
     let remembered = std::fs::read_to_string(place(memory, path)).ok()?;
     let (sighting, digest) = remembered.trim_end().rsplit_once(' ')?;
     let is_digest = digest.len() == 64 && digest.bytes().all(|it| it.is_ascii_hexdigit());
-    (is_digest && sighting == describe(&path.metadata().ok()?)).then(|| digest.to_owned())
+    (is_digest && sighting == look(path)?).then(|| digest.to_owned())
+}
+
+/// What a file looks like; none if it is not there.
+pub fn look(path: &Path) -> Option<String> {
+    Some(describe(&path.metadata().ok()?))
 }
 
 /// Where what is known of a path is kept. Relative names of one directory may mean another one tomorrow; the inode tells them apart.

@@ -46,6 +46,8 @@ pub struct PreparedImage {
     pub virt_server: String,
     /// That server's arguments.
     pub virt_server_arguments: Vec<String>,
+    /// Whether what is started from it reaches the host's network.
+    pub network: bool,
 }
 
 /// Names that the image cache of the reference keeps for itself; images of the same names are refused everywhere.

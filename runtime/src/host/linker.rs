@@ -2,10 +2,13 @@
 
 use super::HostState;
 use super::bindings::debusine::task;
-use super::capabilities::{Capability, Grants};
+use super::capabilities::{Capability, Grants, Policy};
+use super::contract::{self, objection_to_import};
 use super::files::DirectoryHandle;
-use crate::component::{Engine, Interface};
-use std::collections::BTreeSet;
+use super::wasi;
+use crate::component::{Engine, Import, LoadedComponent};
+use std::sync::Arc;
+use wasmtime::component::types::{ComponentExtern, ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceType};
 
 /// What an instance is made for.
@@ -17,33 +20,11 @@ pub enum Purpose {
     Execution,
 }
 
-/// The package whose interfaces this host offers.
-const PACKAGE: &str = "debusine:task";
-
-/// Its version.
-const VERSION: &str = "0.1.0";
-
-/// The interfaces of it that can be imported.
-const OFFERED: [&str; 13] = [
-    "abort",
-    "artifacts",
-    "clock",
-    "commands",
-    "executor",
-    "files",
-    "host-facts",
-    "http",
-    "journal",
-    "logs",
-    "scheduling",
-    "task-database",
-    "types",
-];
-
 /// The linkers of both purposes.
 pub struct Linkers {
     scheduling: Linker<HostState>,
     execution: Linker<HostState>,
+    policy: Arc<Policy>,
 }
 
 impl Linkers {
@@ -57,36 +38,78 @@ impl Linkers {
         Ok(Self {
             scheduling,
             execution,
+            policy: Arc::default(),
         })
+    }
+
+    /// The same for components that this policy allows an empty WASI, also where no other power is granted.
+    pub fn with_policy(mut self, policy: Arc<Policy>) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Whether a component gets an empty WASI.
+    pub(super) fn grants_wasi(&self, loaded: &LoadedComponent, grants: Option<&Grants>) -> bool {
+        match grants {
+            Some(grants) => grants.has(Capability::Wasi),
+            None => self.policy.allows_wasi(&loaded.name),
+        }
     }
 
     /// Resolves the imports of a component once, for many instances. What is not granted is linked to a trap; what no grant could give is an
     /// error.
     pub fn resolve(
         &self,
-        component: &Component,
+        loaded: &LoadedComponent,
         purpose: Purpose,
         grants: Option<&Grants>,
     ) -> wasmtime::Result<InstancePre<HostState>> {
-        let wasi = grants.is_some_and(|grants| grants.has(Capability::Wasi));
-        let imports = component.component_type();
-        for (name, _) in imports.imports(component.engine()) {
-            if let Some(objection) = objection_to_import(name, wasi) {
+        let component = &loaded.component;
+        let wasi = self.grants_wasi(loaded, grants);
+        for import in imports(component) {
+            if let Some(objection) = objection_to_import(&import, wasi) {
                 wasmtime::bail!("{objection}");
             }
         }
+        let granted = |capability| grants.is_none_or(|grants| grants.has(capability));
         let mut linker = match purpose {
             Purpose::Scheduling => self.scheduling.clone(),
             Purpose::Execution => self.execution.clone(),
         };
         if purpose == Purpose::Execution {
-            let granted = |capability| grants.is_none_or(|grants| grants.has(capability));
             add_granted(&mut linker, granted)?;
         }
-        linker.define_unknown_imports_as_traps(component)?;
+        if wasi
+            && imports(component)
+                .iter()
+                .any(|it| wasi::is_offered(&it.name))
+        {
+            wasi::add_to_linker(&mut linker)?;
+        }
+        let is_linked = |interface: &str| match Capability::of_interface(interface) {
+            _ if SCHEDULING.contains(&interface) => true,
+            _ if purpose == Purpose::Scheduling => false,
+            None => EXECUTION.contains(&interface),
+            Some(capability) => granted(capability),
+        };
+        let (engine, imported) = (component.engine(), component.component_type());
+        for (name, item) in imported.imports(engine) {
+            if let ComponentItem::ComponentInstance(instance) = item.ty
+                && !contract::interface(name).is_some_and(is_linked)
+                && !wasi::is_offered(name)
+            {
+                link_to_nothing(&mut linker, name, &instance)?;
+            }
+        }
         linker.instantiate_pre(component)
     }
 }
+
+/// The interfaces that are linked for every purpose.
+const SCHEDULING: [&str; 4] = ["types", "journal", "host-facts", "task-database"];
+
+/// The interfaces that every run has besides.
+const EXECUTION: [&str; 5] = ["abort", "artifacts", "clock", "files", "logs"];
 
 fn add_scheduling(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     type State = HasSelf<HostState>;
@@ -104,21 +127,7 @@ fn add_execution(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     task::clock::add_to_linker::<_, State>(linker, |state| state)?;
     task::files::add_to_linker::<_, State>(linker, |state| state)?;
     task::logs::add_to_linker::<_, State>(linker, |state| state)?;
-    for interface in LENDING_DIRECTORIES {
-        name_directory(linker, interface)?;
-    }
     Ok(())
-}
-
-/// The interfaces with directories in their arguments: those of `files`.
-const LENDING_DIRECTORIES: [&str; 5] = ["artifacts", "commands", "executor", "http", "logs"];
-
-/// Gives the directories of `files` their name in another interface. A component need not find it there, but where the functions of an interface
-/// become traps, so do the names that are missing, as resources of another type.
-fn name_directory(linker: &mut Linker<HostState>, interface: &str) -> wasmtime::Result<()> {
-    let mut instance = linker.instance(&format!("{PACKAGE}/{interface}@{VERSION}"))?;
-    let directory = ResourceType::host::<DirectoryHandle>();
-    instance.resource("directory", directory, |_, _| Ok(()))
 }
 
 fn add_granted(
@@ -138,71 +147,65 @@ fn add_granted(
     Ok(())
 }
 
-/// The names of what a component imports.
-pub(super) fn imports(component: &Component) -> Vec<String> {
-    let imports = component.component_type();
-    let names = imports.imports(component.engine());
-    names.map(|(name, _)| name.to_owned()).collect()
-}
-
-/// Why this host cannot run a component, in words for its author: imports it does not know, exports that are missing.
-/// An empty list means that it can. `wasi`: whether WASI is granted to it, which links it to nothing.
-pub fn objections(interface: &Interface, wasi: bool) -> Vec<String> {
-    let mut objections: Vec<String> = interface
-        .imports
-        .iter()
-        .filter_map(|import| objection_to_import(&import.name, wasi))
-        .collect();
-    let exports: BTreeSet<&str> = interface.exports.iter().map(String::as_str).collect();
-    let scheduling = format!("{PACKAGE}/scheduling@{VERSION}");
-    if !exports.contains(scheduling.as_str()) {
-        let other = exports
-            .iter()
-            .find(|name| name.starts_with("debusine:task/scheduling@"));
-        objections.push(match other {
-            Some(other) => format!("it exports {other}, and {}", misfit(version_of(other))),
-            None => format!("it does not export {scheduling}, which every task must"),
-        });
-    }
-    objections
-}
-
-fn version_of(name: &str) -> &str {
-    name.split_once('@').map_or("", |(_, version)| version)
-}
-
-/// What to do about a component of another version of the contract.
-fn misfit(version: &str) -> String {
-    let parts = |version: &str| -> Vec<u64> {
-        let parts = version.split(['.', '-', '+']);
-        parts.map_while(|part| part.parse().ok()).collect()
+/// What a component imports.
+pub(super) fn imports(component: &Component) -> Vec<Import> {
+    let (engine, imported) = (component.engine(), component.component_type());
+    let described = |(name, item): (&str, ComponentExtern<'_>)| Import {
+        name: name.to_owned(),
+        functions: match item.ty {
+            ComponentItem::ComponentInstance(instance) => functions(&instance, engine),
+            _ => Vec::new(),
+        },
     };
-    match parts(version) > parts(VERSION) {
-        true => format!(
-            "this host speaks {VERSION}: the component wants a newer one; update task-runtime, or rebuild the component with the task-sdk of {VERSION}"
-        ),
-        false => format!(
-            "this host speaks {VERSION}: the component is older; rebuild it with the task-sdk of {VERSION}"
-        ),
-    }
+    imported.imports(engine).map(described).collect()
 }
 
-fn objection_to_import(name: &str, wasi: bool) -> Option<String> {
-    let (path, version) = name.split_once('@').unwrap_or((name, ""));
-    let (package, interface) = path.split_once('/').unwrap_or((path, ""));
-    if package == PACKAGE && version != VERSION {
-        return Some(format!("it imports {name}, and {}", misfit(version)));
-    }
-    if package == PACKAGE && OFFERED.contains(&interface) {
-        return None;
-    }
-    if package.starts_with("wasi:") {
-        if wasi {
-            return None;
+fn functions(instance: &ComponentInstance, engine: &wasmtime::Engine) -> Vec<String> {
+    let exports = instance.exports(engine);
+    let functions = exports.filter(|(_, it)| matches!(it.ty, ComponentItem::ComponentFunc(_)));
+    functions.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// A function was called that is not linked.
+#[derive(Debug, thiserror::Error)]
+#[error("it calls {function} of {interface}, which it was not given")]
+pub(super) struct NotLinked {
+    /// The interface, e.g. `debusine:task/http@0.1.0`.
+    pub interface: String,
+    /// The function.
+    pub function: String,
+}
+
+/// Links an interface to nothing: its functions trap.
+fn link_to_nothing(
+    linker: &mut Linker<HostState>,
+    interface: &str,
+    imported: &ComponentInstance,
+) -> wasmtime::Result<()> {
+    let engine = linker.engine().clone();
+    let mut instance = linker.instance(interface)?;
+    for (name, export) in imported.exports(&engine) {
+        match export.ty {
+            ComponentItem::ComponentFunc(_) => {
+                let (interface, function) = (interface.to_owned(), name.to_owned());
+                instance.func_new(name, move |_, _, _, _| {
+                    let (interface, function) = (interface.clone(), function.clone());
+                    Err(NotLinked {
+                        interface,
+                        function,
+                    }
+                    .into())
+                })?;
+            }
+            // The directories that it is lent are those of `files` in every interface.
+            ComponentItem::Resource(_) if name == "directory" => {
+                instance.resource(name, ResourceType::host::<DirectoryHandle>(), |_, _| Ok(()))?;
+            }
+            ComponentItem::Resource(_) => {
+                instance.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?;
+            }
+            _ => {}
         }
-        return Some(format!(
-            "it imports {name}: tasks get nothing from WASI; build it for wasm32-unknown-unknown with task-sdk, or let `allow TASK wasi` in the policy link it to nothing"
-        ));
     }
-    Some(format!("it imports {name}, which this host does not offer"))
+    Ok(())
 }

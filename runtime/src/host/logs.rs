@@ -17,6 +17,7 @@ pub type Onlooker = Arc<dyn Fn(&[u8]) + Send + Sync>;
 /// The directory of a run's log files, with a limit on what they hold together.
 pub struct TaskLogs {
     directory: PathBuf,
+    limit: u64,
     left: Arc<AtomicU64>,
     onlooker: Option<Onlooker>,
 }
@@ -26,6 +27,7 @@ impl TaskLogs {
     pub fn new(directory: &Path, limit: u64) -> Self {
         Self {
             directory: directory.to_owned(),
+            limit,
             left: Arc::new(AtomicU64::new(limit)),
             onlooker: None,
         }
@@ -82,6 +84,7 @@ impl TaskLogs {
             .open(self.directory.join(name))?;
         Ok(LogWriter {
             file,
+            limit: self.limit,
             left: Arc::clone(&self.left),
         })
     }
@@ -90,6 +93,7 @@ impl TaskLogs {
 /// An open log file.
 pub struct LogWriter {
     file: File,
+    limit: u64,
     left: Arc<AtomicU64>,
 }
 
@@ -101,10 +105,11 @@ impl Write for LogWriter {
                 left.checked_sub(wanted)
             })
             .map_err(|_| {
-                io::Error::new(
-                    io::ErrorKind::QuotaExceeded,
-                    "the task's logs have reached their limit",
-                )
+                let words = format!(
+                    "the logs of this run have reached their limit of {} bytes together; --log-size raises it",
+                    self.limit
+                );
+                io::Error::new(io::ErrorKind::QuotaExceeded, words)
             })?;
         self.file.write_all(bytes)?;
         Ok(bytes.len())

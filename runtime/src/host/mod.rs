@@ -17,6 +17,7 @@ mod artifacts;
 mod clock;
 mod command_log;
 mod commands;
+mod contract;
 mod facts;
 mod fault;
 mod instance;
@@ -26,7 +27,9 @@ mod listing;
 mod long_work;
 mod sinks;
 mod state;
+mod wasi;
 
+pub use contract::objections;
 pub use executor::{Executors, PreparedImage};
 pub use facts::{Facts, Machine};
 pub use fault::{Failure, Fault, LookupFault};
@@ -35,6 +38,6 @@ pub use instance::{
     CallError, CallErrorReason, Description, DynamicDataError, PathPart, PlannedCommand,
     TaskComponent, TaskConfigError, TaskInstance, Violation, Workspace,
 };
-pub use linker::{Linkers, Purpose, objections};
+pub use linker::{Linkers, Purpose};
 pub use logs::TaskLogs;
 pub use state::{HostState, Powers, RunRecord};

@@ -1,12 +1,14 @@
 //! What one component instance holds: its handles, its limits, and the powers of the run it belongs to.
 
 use super::bindings::debusine::task::types;
+use super::journal::Journal;
 use super::{Downloads, Executors, Facts, Fault, TaskLogs};
 use crate::artifacts::{ArtifactId, ArtifactStore, TaskDatabase};
 use crate::component::{Engine, Limits, Meter, Metered};
 use crate::executor::{Abort, Commands, ExecutorError, Instance};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::WasiCtx;
 
 /// The data of a component's store.
 pub struct HostState {
@@ -14,6 +16,10 @@ pub struct HostState {
     pub(super) facts: Arc<dyn Facts>,
     pub(super) database: Option<Arc<dyn TaskDatabase>>,
     pub(super) powers: Option<Powers>,
+    pub(super) journal: Journal,
+    /// Made when a component asks for it.
+    pub(super) wasi: Option<Box<WasiCtx>>,
+    /// What the component said last in this call, as an error.
     pub(super) last_words: Option<String>,
     meter: Meter,
 }
@@ -88,9 +94,20 @@ impl HostState {
             facts,
             database: None,
             powers: None,
+            journal: Journal::default(),
+            wasi: None,
             last_words: None,
             meter: engine.meter(limits),
         }
+    }
+
+    /// The same without its powers and look-ups, for a question to the component before anything else.
+    pub(super) fn powerless(&mut self, engine: &Engine) -> Self {
+        let mut state = Self::new(engine, self.meter.limits(), Arc::clone(&self.facts));
+        if let Some(abort) = self.meter.abort() {
+            state.meter.heed(abort);
+        }
+        state
     }
 
     /// Adds the database that look-ups ask.

@@ -46,13 +46,13 @@ impl LocalEnvironments {
         self
     }
 
-    fn sandbox_options(&self) -> SandboxOptions {
+    fn sandbox_options(&self, network: bool) -> SandboxOptions {
         let scratch = match self.allowance.scratch_memory {
             Some(bytes) => SandboxScratch::Memory(bytes),
             None => SandboxScratch::Disk(self.scratch.clone()),
         };
         SandboxOptions {
-            network: true,
+            network,
             grace: self.allowance.grace,
             limits: self.allowance.limits,
             ..SandboxOptions::new(scratch)
@@ -170,6 +170,7 @@ impl Executors for LocalEnvironments {
             name: server.image,
             virt_server: server.name,
             virt_server_arguments: server.arguments,
+            network: true,
         })
     }
 
@@ -180,6 +181,12 @@ impl Executors for LocalEnvironments {
     ) -> Result<Arc<dyn Instance>, ExecutorError> {
         match image.backend {
             Backend::Unshare => {}
+            Backend::IncusLxc | Backend::IncusVm if !image.network => {
+                return Err(ExecutorError::Unsupported(
+                    "an instance of incus without network: it has that of its profile; grant the task the capability network, or set `backend` to unshare"
+                        .to_owned(),
+                ));
+            }
             Backend::IncusLxc | Backend::IncusVm => {
                 self.sweep_incus(abort).await?;
                 let kind = match image.backend {
@@ -198,9 +205,11 @@ impl Executors for LocalEnvironments {
                 ));
             }
         }
+        let network = image.network;
         let (image, _) = self.image(&image.artifact, abort).await?;
         sweep(&self.scratch).await;
-        let sandbox = Sandbox::start(&self.cache, image, self.sandbox_options(), abort).await?;
+        let options = self.sandbox_options(network);
+        let sandbox = Sandbox::start(&self.cache, image, options, abort).await?;
         Ok(Arc::new(sandbox))
     }
 }
@@ -305,7 +314,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(LocalStore::open(directory.path().join("store")).unwrap());
         let environments = LocalEnvironments::new(store, directory.path());
-        let usual = environments.sandbox_options();
+        let usual = environments.sandbox_options(true);
         assert_eq!(usual.limits, Limits::default());
         assert_eq!(
             usual.scratch,
@@ -321,7 +330,7 @@ mod tests {
             },
             scratch_memory: Some(1 << 28),
         };
-        let options = environments.allowance(allowance).sandbox_options();
+        let options = environments.allowance(allowance).sandbox_options(true);
         assert_eq!(options.limits, allowance.limits);
         assert_eq!(options.grace, allowance.grace);
         assert_eq!(options.scratch, SandboxScratch::Memory(1 << 28));
@@ -347,6 +356,8 @@ mod tests {
         let mut environments = LocalEnvironments::new(store, directory.path());
         environments.incus = Incus::new(HostCommands::new()).program(&client);
         let image = PreparedImage {
+            cached: true,
+            network: true,
             backend: Backend::IncusLxc,
             artifact: Artifact {
                 id: ArtifactId(7),

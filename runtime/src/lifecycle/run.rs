@@ -239,6 +239,7 @@ impl Runner {
             // The host's own uploads, of logs, need no grant.
             Some(grants) => Powers {
                 commands: grants.commands(Arc::clone(&powers.commands)),
+                executors: grants.executors(Arc::clone(&powers.executors)),
                 artifacts: grants.artifacts(Arc::clone(&powers.artifacts)),
                 ..powers.clone()
             },

@@ -95,12 +95,13 @@ impl Scheduler {
         facts: Arc<dyn Facts>,
         processors: usize,
     ) -> Self {
+        let options = registry.engine().options();
         let limits = Limits {
             // Metadata of thousands of workers are held parsed.
-            memory: Limits::EXECUTION.memory,
-            ..Limits::SCHEDULING
+            memory: options.scheduling.memory.max(options.execution.memory),
+            ..options.scheduling
         };
-        let lane = || Lane::new(limits.clone(), Arc::clone(&facts));
+        let lane = || Lane::new(limits, Arc::clone(&facts));
         Self {
             registry,
             linkers,
@@ -125,7 +126,9 @@ impl Scheduler {
 
     /// Looks for new, replaced and removed components. Answers of those that stay the same stay valid.
     pub fn rescan(&mut self) -> Result<(), RegistryError> {
-        self.registry.rescan()?;
+        if !self.registry.rescan()? {
+            return Ok(());
+        }
         self.components.clear();
         for lane in &mut self.lanes {
             lane.forget();

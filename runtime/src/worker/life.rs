@@ -53,6 +53,8 @@ pub struct Rhythm {
     pub metadata: Duration,
     /// How long to wait when the spool can keep nothing.
     pub disk: Duration,
+    /// How often components are looked for that are new, replaced or gone.
+    pub components: Duration,
     /// How often systemd is told that all is well, if it wants to know.
     pub watchdog: Option<Duration>,
 }
@@ -66,6 +68,7 @@ impl Default for Rhythm {
             agony: Duration::from_secs(60),
             metadata: Duration::from_secs(60),
             disk: Duration::from_secs(30),
+            components: Duration::from_secs(60),
             watchdog: sd_notify::watchdog_enabled().map(|interval| interval / 2),
         }
     }
@@ -98,12 +101,24 @@ enum After {
 
 type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + 'a>>>;
 
+/// How telling the server what this worker can do has ended.
+struct Described {
+    /// Whether the server needs not to be told again.
+    accepted: bool,
+    /// What it knows.
+    told: Option<Value>,
+}
+
 /// What is going on at the moment.
 struct Present<'a> {
     /// Work and its delivery.
     work: Job<'a, After>,
-    /// Telling the server what we can do; whether it accepted that.
-    description: Job<'a, bool>,
+    /// Telling the server what we can do; what it knows of that then.
+    description: Job<'a, Described>,
+    /// What the server was told of that.
+    told: Option<Value>,
+    /// Whether other components are there than those it was told of.
+    outdated: bool,
     /// How many requests for that were heeded.
     described: u64,
     /// When the server is told without a request, because it did not accept what it was told before.
@@ -138,6 +153,8 @@ impl Worker {
         let mut present = Present {
             work: None,
             description: None,
+            told: None,
+            outdated: false,
             described: 0,
             described_again: None,
             announced: 0,
@@ -147,6 +164,10 @@ impl Worker {
             reassured: None,
             deadline: None,
         };
+        let registry = &self.dispatch.registry;
+        let look = |known| registry.changed(known, self.rhythm.components);
+        let components = look(registry.generation());
+        tokio::pin!(components);
         self.operator.started();
         while !present.is_over() {
             self.begin(&mut present, *listening.borrow_and_update());
@@ -160,12 +181,19 @@ impl Worker {
                         renew.notify_one();
                     }
                 }
-                accepted = next(&mut present.description) => {
+                described = next(&mut present.description) => {
                     present.description = None;
-                    present.described_again = (!accepted).then(|| Instant::now() + self.rhythm.metadata);
+                    let again = || Instant::now() + self.rhythm.metadata;
+                    present.described_again = (!described.accepted).then(again);
+                    present.told = described.told;
                     memory::give_back();
                 }
                 () = at(present.described_again) => {}
+                generation = &mut components => {
+                    tracing::info!("the tasks have changed");
+                    components.set(look(generation));
+                    present.outdated = true;
+                }
                 asked = stop.changed() => {
                     let asked = asked.map_or(Stop::Now, |()| *stop.borrow_and_update());
                     self.stop(&mut present, asked);
@@ -196,11 +224,15 @@ impl Worker {
         let is_due = |at: Instant| at <= Instant::now();
         // Whoever is not connected will be asked when he is.
         let again = present.described_again.take_if(|at| is_due(*at)).is_some() && heard.connected;
-        let is_asked = present.described < heard.metadata_requests;
-        if present.description.is_none() && (is_asked || again) {
+        let asked = present.described < heard.metadata_requests;
+        // Before it has asked for the first time, it does not know us.
+        let outdated = present.outdated && present.described > 0;
+        if present.description.is_none() && (asked || again || outdated) {
             present.described = heard.metadata_requests;
             present.described_again = None;
-            present.description = Some(Box::pin(self.describe()));
+            present.outdated = false;
+            let told = present.told.take().filter(|_| !asked && !again);
+            present.description = Some(Box::pin(self.describe(told)));
         }
         if present.work.is_some() || present.stop != Stop::No {
             return;
@@ -242,16 +274,25 @@ impl Worker {
         }
     }
 
-    /// Tells the server what this worker can do; whether it accepted that.
-    async fn describe(&self) -> bool {
+    /// Tells the server what this worker can do, unless it was told just that.
+    async fn describe(&self, told: Option<Value>) -> Described {
         let begun = Instant::now();
         let metadata = match self.description.metadata().await {
             Ok(metadata) => Value::Object(metadata),
             Err(error) => {
                 tracing::error!("no metadata: {error}");
-                return false;
+                return Described {
+                    accepted: false,
+                    told,
+                };
             }
         };
+        if told.as_ref() == Some(&metadata) {
+            return Described {
+                accepted: true,
+                told,
+            };
+        }
         let server = self.server.clone().with_patience(Patience {
             give_up: self.rhythm.metadata,
             ..*self.server.patience()
@@ -260,11 +301,17 @@ impl Worker {
         match server.repeated(Method::PUT, path, Some(&metadata)).await {
             Ok(_) => {
                 self.operator.metadata_accepted(begun.elapsed());
-                true
+                Described {
+                    accepted: true,
+                    told: Some(metadata),
+                }
             }
             Err(error) => {
                 self.operator.metadata_refused(&error);
-                false
+                Described {
+                    accepted: false,
+                    told: None,
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`system_metadata`] and [`availability`](crate::executor::availability) are pure: the facts come in, so that recorded ones can be judged.
 
-use crate::component::{Engine, Limits, LoadedComponent, Registry, RegistryError};
+use crate::component::{Engine, LoadedComponent, Registry, RegistryError};
 use crate::executor::{IncusInfoError, availability};
 use crate::host::tool::{BRIEFLY, ToolError, ask};
 use crate::host::{CallError, Facts, HostState, Linkers, Purpose, TaskComponent};
@@ -130,7 +130,7 @@ pub async fn task_metadata(
     facts: Arc<dyn Facts>,
 ) -> Result<Map<String, Value>, CallError> {
     let component = TaskComponent::new(engine, linkers, loaded, Purpose::Scheduling)?;
-    let state = HostState::new(engine, &Limits::SCHEDULING, facts);
+    let state = HostState::new(engine, &engine.options().scheduling, facts);
     component.instantiate(state).await?.analyze_worker().await
 }
 

@@ -1,6 +1,6 @@
 //! What a scheduler asks: no store is needed, and none is made.
 
-use crate::machine::Machine;
+use crate::machine::{Answer, Machine};
 use serde_json::json;
 
 #[test]
@@ -174,4 +174,107 @@ fn tasks_are_compiled_once() {
     let compile = ["compile", "noop", "--cache", cache.to_str().unwrap()];
     assert_eq!(machine.json(&compile), json!({"compiled": ["noop"]}));
     assert_eq!(machine.json(&compile), json!({"compiled": []}));
+}
+
+#[test]
+fn listing_and_inspecting_compile_nothing() {
+    let Some(machine) = Machine::with_task("noop") else {
+        return;
+    };
+    let described = machine.json(&["describe", "noop"]);
+    let noop = std::fs::read(described["path"].as_str().unwrap()).unwrap();
+    let path = machine.write("shelf/noop.wasm", noop);
+    let (shelf, cache) = (machine.path("shelf"), machine.path("cache"));
+    let places = [
+        "--tasks",
+        shelf.to_str().unwrap(),
+        "--cache",
+        cache.to_str().unwrap(),
+    ];
+    let listed = machine.json(&[&["list"], &places[..]].concat());
+    assert_eq!(listed[0]["name"], "noop");
+    assert_eq!(listed[0]["summary"], described["summary"]);
+    machine.json(&[&["inspect", path.to_str().unwrap()], &places[..]].concat());
+    let compiled = || {
+        let files = std::fs::read_dir(cache.join("components"));
+        let files = files.into_iter().flatten().flatten();
+        files.filter(|it| it.path().extension().is_some_and(|it| it == "cwasm"))
+    };
+    assert_eq!(compiled().count(), 0);
+    machine.json(&[&["describe", "noop"], &places[..]].concat());
+    assert_eq!(compiled().count(), 1, "it looks in the right place");
+}
+
+#[test]
+fn limits_of_components_are_the_operators() {
+    let Some(machine) = Machine::with_task("scripted") else {
+        return;
+    };
+    let hoard = ["label", "scripted", "--data", r#"{"label": "hoard"}"#];
+    let small = [&hoard[..], &["--guest-memory", "8MiB"]].concat();
+    machine.refuses(
+        &small,
+        "task",
+        &["task scripted: label: limit reached", "8388608 are allowed"],
+    );
+    let mut looping = machine.command(&[
+        "label",
+        "scripted",
+        "--data",
+        r#"{"label": "loop"}"#,
+        "--json",
+    ]);
+    looping.env("TASK_RUNTIME_GUEST_CPU", "150ms");
+    let answer = Answer::of(looping);
+    assert_eq!(answer.status, Some(2), "{answer:?}");
+    assert!(answer.stderr.contains("computed for 150ms"), "{answer:?}");
+    let flood = [
+        "run",
+        "scripted",
+        "--data",
+        r#"{"run": "command", "command": ["head", "-c", "1000000", "/dev/zero"]}"#,
+        "--log-size",
+        "64KiB",
+        "--verbose",
+    ];
+    assert_eq!(machine.ask(&flood).status, Some(1), "its log ends early");
+    machine.refuses(
+        &["label", "scripted", "--guest-memory", "much"],
+        "usage",
+        &["not a size", "64MiB"],
+    );
+    machine.refuses(
+        &[
+            "match",
+            "--guest-handles",
+            "1",
+            "--tasks",
+            "x",
+            "--workers",
+            "y",
+        ],
+        "usage",
+        &["--guest-handles", "not between"],
+    );
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_is_an_error_in_words() {
+    let Some(machine) = Machine::with_task("scripted") else {
+        return;
+    };
+    let described = machine.json(&["describe", "hostile"]);
+    let bytes = std::fs::read(described["path"].as_str().unwrap()).unwrap();
+    let path = machine.write("shelf/hostile.wasm", bytes);
+    let inspect = ["inspect", path.to_str().unwrap()];
+    machine.json(&inspect);
+    machine.write("shelf/hostile.manifest", "HTTP: perhaps\n");
+    machine.refuses(
+        &inspect,
+        "component",
+        &["hostile.manifest", "write yes or no", "remove the file"],
+    );
+    std::fs::remove_file(machine.path("shelf/hostile.manifest")).unwrap();
+    std::fs::create_dir(machine.path("shelf/hostile.manifest")).unwrap();
+    machine.refuses(&inspect, "component", &["hostile.manifest"]);
 }

@@ -29,6 +29,7 @@ impl Task for AssembleSignedSource {
     const SUMMARY: &'static str = "Make a source package from a template and signatures";
     const NEEDS: Option<Needs> = Some(Needs {
         environments: true,
+        network: true,
         uploads: &["debian:source-package", "debian:upload"],
         ..Needs::NOTHING
     });

@@ -20,6 +20,7 @@ impl Task for Blhc {
     const SUMMARY: &'static str = "Check a build log for missing hardening flags";
     const NEEDS: Option<Needs> = Some(Needs {
         environments: true,
+        network: true,
         uploads: &["debian:blhc"],
         ..Needs::NOTHING
     });

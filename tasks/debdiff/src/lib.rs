@@ -35,6 +35,7 @@ impl Task for DebDiff {
     const SUMMARY: &'static str = "Compare two source packages, or two groups of binary packages";
     const NEEDS: Option<Needs> = Some(Needs {
         environments: true,
+        network: true,
         uploads: &["debian:debdiff"],
         ..Needs::NOTHING
     });

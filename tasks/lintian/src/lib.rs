@@ -37,6 +37,7 @@ impl Task for Lintian {
     const SUMMARY: &'static str = "Check packages against Debian's policy";
     const NEEDS: Option<Needs> = Some(Needs {
         environments: true,
+        network: true,
         uploads: &["debian:lintian"],
         ..Needs::NOTHING
     });

@@ -31,6 +31,7 @@ impl Task for Piuparts {
     const SUMMARY: &'static str = "Test that packages install, upgrade and go away without a trace";
     const NEEDS: Option<Needs> = Some(Needs {
         environments: true,
+        network: true,
         ..Needs::NOTHING
     });
 

@@ -70,14 +70,14 @@ impl Suite {
             if only.is_some_and(|only| only != name) {
                 continue;
             }
-            let loaded = registry.load(name)?;
+            let loaded = registry.load(&name)?;
             let resolve = |purpose| TaskComponent::new(&engine, &linkers, &loaded, purpose);
             let task = Task {
                 scheduling: resolve(Purpose::Scheduling)?,
                 execution: resolve(Purpose::Execution)?,
                 loaded: loaded.clone(),
             };
-            tasks.insert(name.to_owned(), task);
+            tasks.insert(name, task);
         }
         Ok(Self {
             engine,

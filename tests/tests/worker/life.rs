@@ -4,9 +4,11 @@ use crate::{delivered, making, report, together, trial};
 use anyhow::Result;
 use libtest_mimic::Trial;
 use serde_json::json;
+use std::fs;
 use std::time::Duration;
 use task_runtime::worker::Stop;
-use task_runtime_tests::fake_server::{FakeServer, Order, Trouble, work_request};
+use task_runtime_tests::fake_server::{FakeServer, Order, State, Trouble, work_request};
+use task_runtime_tests::fixtures::Bench;
 use task_runtime_tests::living_worker::{Home, LivingWorker};
 
 pub fn trials() -> Vec<Trial> {
@@ -48,6 +50,10 @@ pub fn trials() -> Vec<Trial> {
         trial("a_drained_worker_finishes_first", drained),
         trial("a_rejected_worker_waits_without_haste", rejected),
         trial("two_workers_cannot_share_a_spool", shared_spool),
+        trial(
+            "components_that_come_and_go_are_noticed_without_a_restart",
+            components,
+        ),
     ]
 }
 
@@ -450,4 +456,49 @@ async fn shared_spool() -> Result<()> {
     assert!(words.contains("another worker uses it"), "{words}");
     worker.stop(Stop::Abort).await?;
     LivingWorker::start(&server, &home).map(drop)
+}
+
+async fn components() -> Result<()> {
+    let (server, home, shelf) = (
+        FakeServer::start().await?,
+        Home::new()?,
+        tempfile::tempdir()?,
+    );
+    let registry = Bench::new()?.registry;
+    let file = |name: &str| shelf.path().join(format!("{name}.wasm"));
+    let put = |name: &str| -> Result<()> {
+        // As an installer does: it is there at once, or not at all.
+        let aside = shelf.path().join("aside");
+        fs::copy(registry.load(name)?.path, &aside)?;
+        Ok(fs::rename(aside, file(name))?)
+    };
+    put("noop")?;
+    let worker = LivingWorker::start_with(&server, &home, &[shelf.path().to_owned()])?;
+    let offered = |state: &State, task: &str| {
+        let metadata = state.metadata.as_ref();
+        metadata.is_some_and(|it| !it[format!("{task}:version")].is_null())
+    };
+    server
+        .wait_until("noop", |state| offered(state, "noop"))
+        .await;
+    assert!(!offered(&server.state(), "debdiff"));
+
+    // Work for a component that came just now does not wait for the next look.
+    put("scripted")?;
+    server.hand_out(work_request(1, "scripted", json!({})));
+    assert_eq!(report(&server, 1).await["result"], "success");
+    put("debdiff")?;
+    let both = |state: &State| offered(state, "debdiff") && offered(state, "scripted");
+    server.wait_until("new components", both).await;
+
+    // A second file of a name changes nothing; what else has changed does.
+    fs::copy(file("noop"), shelf.path().join("NoOp.wasm"))?;
+    fs::remove_file(file("debdiff"))?;
+    let without = |state: &State| offered(state, "noop") && !offered(state, "debdiff");
+    server.wait_until("debdiff is gone", without).await;
+    server.hand_out(work_request(2, "noop", json!({})));
+    assert_eq!(report(&server, 2).await["result"], "success");
+    server.hand_out(work_request(3, "debdiff", json!({})));
+    assert_eq!(report(&server, 3).await["result"], "error");
+    worker.stop(Stop::Abort).await
 }

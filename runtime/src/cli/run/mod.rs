@@ -128,7 +128,7 @@ fn runner(
 ) -> Result<Runner, CliError> {
     let options = RunOptions {
         policy,
-        ..RunOptions::default()
+        ..places.limits().run(tasks.engine().options())
     };
     let environments = PassableEnvironments::new(
         Arc::clone(store) as _,

@@ -157,7 +157,7 @@ fn access(answer: Result<Whoami, ServerError>) -> Result<String, String> {
 
 fn tasks(places: &Places) -> Result<String, String> {
     let tasks = Tasks::open(places).map_err(|error| error.message)?;
-    let names: Vec<&str> = tasks.registry.tasks().map(|(name, _)| name).collect();
+    let names: Vec<String> = tasks.registry.tasks().map(|(name, _)| name).collect();
     if names.is_empty() {
         return Err(
             "none found: there would be no work; name their directory with --tasks".to_owned(),

@@ -2,7 +2,9 @@
 
 use super::{Capability, Grants};
 use crate::artifacts::{Artifact, ArtifactId, ArtifactStore, NewArtifact, Relation, StoreError};
-use crate::executor::{Abort, Command, Commands, ExecutorError, Exit};
+use crate::executor::{Abort, Command, Commands, ExecutorError, Exit, Instance};
+use crate::host::bindings::debusine::task::executor::Backend;
+use crate::host::{Executors, PreparedImage};
 use async_trait::async_trait;
 use std::fs::File;
 use std::sync::Arc;
@@ -25,6 +27,36 @@ impl Commands for LentCommands {
             Some(objection) => Err(ExecutorError::Command(objection)),
             None => self.commands.run(command, abort).await,
         }
+    }
+}
+
+/// Starts environments, with no more network than is granted.
+pub struct LentExecutors {
+    pub grants: Arc<Grants>,
+    pub executors: Arc<dyn Executors>,
+}
+
+#[async_trait]
+impl Executors for LentExecutors {
+    async fn prepare(
+        &self,
+        backend: Backend,
+        environment: ArtifactId,
+        abort: &Abort,
+    ) -> Result<PreparedImage, ExecutorError> {
+        let prepared = self.executors.prepare(backend, environment, abort).await?;
+        Ok(PreparedImage {
+            network: prepared.network && self.grants.has(Capability::Network),
+            ..prepared
+        })
+    }
+
+    async fn start(
+        &self,
+        image: &PreparedImage,
+        abort: &Abort,
+    ) -> Result<Arc<dyn Instance>, ExecutorError> {
+        self.executors.start(image, abort).await
     }
 }
 

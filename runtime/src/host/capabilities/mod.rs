@@ -8,6 +8,7 @@ pub use policy::{Policy, PolicyError};
 use crate::artifacts::ArtifactStore;
 use crate::component::Manifest;
 use crate::executor::Commands;
+use crate::host::Executors;
 use std::sync::Arc;
 
 /// A power that must be granted. Everything else (files of the run, logs, facts, the clock, artifacts that are read) every task has.
@@ -18,18 +19,21 @@ pub enum Capability {
     Command,
     /// Start environments, and programs in them as root.
     Environment,
+    /// Reach the host's network in these environments.
+    Network,
     /// Fetch http and https URLs.
     Http,
     /// Upload artifacts; the value is their category.
     Upload,
-    /// Import WASI, which is linked to nothing: each of its functions traps.
+    /// Import WASI, behind which there is nothing: no file, no variable, no address, clocks that stand still.
     Wasi,
 }
 
 impl Capability {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Command,
         Self::Environment,
+        Self::Network,
         Self::Http,
         Self::Upload,
         Self::Wasi,
@@ -40,6 +44,7 @@ impl Capability {
         match self {
             Self::Command => "command",
             Self::Environment => "environment",
+            Self::Network => "network",
             Self::Http => "http",
             Self::Upload => "upload",
             Self::Wasi => "wasi",
@@ -52,8 +57,25 @@ impl Capability {
             Self::Command => Some("commands"),
             Self::Environment => Some("executor"),
             Self::Http => Some("http"),
-            Self::Upload | Self::Wasi => None,
+            Self::Network | Self::Upload | Self::Wasi => None,
         }
+    }
+
+    /// What a component imports that uses it, less the version.
+    fn imported(self) -> &'static str {
+        match self {
+            Self::Command => "debusine:task/commands",
+            Self::Environment | Self::Network => "debusine:task/executor",
+            Self::Http => "debusine:task/http",
+            Self::Upload => "debusine:task/artifacts",
+            Self::Wasi => "wasi:",
+        }
+    }
+
+    /// The capability without which an interface of the contract is not linked; none if every run has it.
+    pub fn of_interface(interface: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|it| it.interface() == Some(interface))
     }
 
     fn named(name: &str) -> Option<Self> {
@@ -96,34 +118,36 @@ impl Grants {
         imports: &[String],
         policy: &Arc<Policy>,
     ) -> Self {
-        let imports = |package: &str| imports.iter().any(|name| name.starts_with(package));
+        let imports = |capability: Capability| {
+            let wanted = capability.imported();
+            imports.iter().any(|name| name.starts_with(wanted))
+        };
         let mut asked = match &manifest.needs {
             Some(needs) => asked_by_manifest(needs),
             None => asked_by_imports(&imports),
         };
-        if imports("wasi:") {
+        if imports(Capability::Wasi) {
             asked.push((Capability::Wasi, None, "its imports"));
         }
         let uses = asked.into_iter().map(|(capability, value, asked_by)| {
-            let name = value.as_deref().unwrap_or("*");
-            let rule = policy.decisive(task, capability, name);
-            let granted = rule.is_some_and(policy::Rule::allows);
+            let rule = match &value {
+                Some(value) => policy.decisive(task, capability, value),
+                None => policy.decisive_for_any(task, capability),
+            };
+            let wanted = imports(capability);
+            let allowed = rule.is_some_and(policy::Rule::allows);
+            let way = || line(task, capability, value.as_deref());
             let decided_by = match rule {
-                Some(rule) if granted => rule.to_string(),
-                Some(rule) => format!(
-                    "{rule}; `{}` behind it would grant it",
-                    line(task, capability, value.as_deref())
-                ),
-                None => format!(
-                    "no line; `{}` would grant it",
-                    line(task, capability, value.as_deref())
-                ),
+                _ if !wanted => format!("it does not import {}", capability.imported()),
+                Some(rule) if allowed => rule.to_string(),
+                Some(rule) => format!("{rule}; `{}` behind it would grant it", way()),
+                None => format!("no line; `{}` would grant it", way()),
             };
             Use {
                 capability,
                 value,
                 asked_by,
-                granted,
+                granted: wanted && allowed,
                 decided_by,
             }
         });
@@ -169,9 +193,7 @@ impl Grants {
 
     /// Why a function of an interface that was not linked cannot be called, if that is for want of a capability.
     pub(crate) fn missing(&self, interface: &str) -> Option<String> {
-        let capability = Capability::ALL
-            .into_iter()
-            .find(|it| it.interface() == Some(interface) && !self.has(*it))?;
+        let capability = Capability::of_interface(interface).filter(|it| !self.has(*it))?;
         let task = &self.task;
         let asked = self.uses.iter().any(|it| it.capability == capability);
         Some(match asked {
@@ -192,6 +214,14 @@ impl Grants {
         Arc::new(lent::LentCommands {
             grants: Arc::clone(self),
             commands,
+        })
+    }
+
+    /// Environments, on the host's network if that is granted.
+    pub fn executors(self: &Arc<Self>, executors: Arc<dyn Executors>) -> Arc<dyn Executors> {
+        Arc::new(lent::LentExecutors {
+            grants: Arc::clone(self),
+            executors,
         })
     }
 
@@ -221,6 +251,9 @@ fn asked_by_manifest(needs: &crate::component::Needs) -> Vec<Asked> {
     if needs.environments {
         asked.push((Capability::Environment, None, BY));
     }
+    if needs.network {
+        asked.push((Capability::Network, None, BY));
+    }
     if needs.http {
         asked.push((Capability::Http, None, BY));
     }
@@ -228,16 +261,17 @@ fn asked_by_manifest(needs: &crate::component::Needs) -> Vec<Asked> {
     asked
 }
 
-fn asked_by_imports(imports: &dyn Fn(&str) -> bool) -> Vec<Asked> {
-    let by_import = [
-        ("debusine:task/commands@", Capability::Command),
-        ("debusine:task/executor@", Capability::Environment),
-        ("debusine:task/http@", Capability::Http),
-        ("debusine:task/artifacts@", Capability::Upload),
+fn asked_by_imports(imports: &dyn Fn(Capability) -> bool) -> Vec<Asked> {
+    let by_contract = [
+        Capability::Command,
+        Capability::Environment,
+        Capability::Network,
+        Capability::Http,
+        Capability::Upload,
     ];
-    let asked = by_import.into_iter().filter(|(name, _)| imports(name));
+    let asked = by_contract.into_iter().filter(|it| imports(*it));
     asked
-        .map(|(_, capability)| (capability, None, "its imports (it has no manifest)"))
+        .map(|capability| (capability, None, "its imports (it has no manifest)"))
         .collect()
 }
 

@@ -24,7 +24,7 @@ pub enum PolicyError {
     },
     /// A line is no rule.
     #[error(
-        "policy {path}: line {line}: {why}; write `allow TASK CAPABILITY [VALUE…]` or `deny …`, with command, environment, http, upload, wasi or * as capability"
+        "policy {path}: line {line}: {why}; write `allow TASK CAPABILITY [VALUE…]` or `deny …`, with command, environment, network, http, upload, wasi or * as capability"
     )]
     Line {
         /// The file.
@@ -108,6 +108,19 @@ impl Policy {
     ) -> Option<&Rule> {
         let mut rules = self.rules.iter().rev();
         rules.find(|rule| rule.is_about(task, capability) && rule.names(value))
+    }
+
+    /// Whether a task is given an empty WASI, for which it needs no manifest.
+    pub fn allows_wasi(&self, task: &str) -> bool {
+        let rule = self.decisive(task, Capability::Wasi, "");
+        rule.is_some_and(Rule::allows)
+    }
+
+    /// The rule that decides whether some use of a capability, of whatever value, can be allowed: the last that allows any, unless one
+    /// about all values comes behind it.
+    pub(super) fn decisive_for_any(&self, task: &str, capability: Capability) -> Option<&Rule> {
+        let mut rules = self.rules.iter().rev();
+        rules.find(|rule| rule.is_about(task, capability) && (rule.allow || rule.names("*")))
     }
 }
 
@@ -196,6 +209,21 @@ mod tests {
             !allowed(&policy, "b", Capability::Wasi, ""),
             "must be named"
         );
+    }
+
+    #[test]
+    fn one_value_that_is_allowed_is_some_use() {
+        let some = |text: &str| {
+            let policy = policy(text);
+            let rule = policy.decisive_for_any("a", Capability::Command);
+            rule.is_some_and(Rule::allows)
+        };
+        assert!(some("allow a command x"));
+        assert!(some("allow * *\ndeny a command x"));
+        assert!(some("deny * *\nallow a command x\ndeny a command y"));
+        assert!(!some("allow a command x\ndeny a command"));
+        assert!(!some("allow a command x\ndeny * *"));
+        assert!(!some("allow b command\nallow a http"));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use crate::component::{Aborted, LimitReached, limit_reached};
 use crate::host::HostState;
 use crate::host::capabilities::Grants;
+use crate::host::contract;
+use crate::host::linker::NotLinked;
 use wasmtime::Store;
 
 /// A call into a component that did not come back.
@@ -44,7 +46,7 @@ pub enum CallErrorReason {
     /// The component panicked; this is what it said.
     #[error("the component panicked: {0}")]
     Panic(String),
-    /// The component trapped without a word.
+    /// The component trapped.
     #[error("the component trapped: {0}")]
     Trap(String),
     /// The component answered with something that is not what it should be.
@@ -70,17 +72,16 @@ pub(super) fn call_error(
     grants: Option<&Grants>,
 ) -> CallError {
     let mut last_words = store.data_mut().last_words.take();
-    let reason = match (limit_reached(&error), last_words.take()) {
-        (None, words) if error.downcast_ref::<Aborted>().is_some() => {
-            last_words = words;
-            CallErrorReason::Aborted
-        }
-        (Some(limit), words) => {
-            last_words = words;
-            CallErrorReason::Limit(limit)
-        }
-        (None, Some(words)) => CallErrorReason::Panic(words),
-        (None, None) => trap(&error.root_cause().to_string(), grants),
+    let reason = if let Some(limit) = limit_reached(&error) {
+        CallErrorReason::Limit(limit)
+    } else if error.downcast_ref::<Aborted>().is_some() {
+        CallErrorReason::Aborted
+    } else if gives_up(&error)
+        && let Some(words) = last_words.take()
+    {
+        CallErrorReason::Panic(words)
+    } else {
+        trap(&error, grants)
     };
     CallError {
         task: task.to_owned(),
@@ -90,18 +91,22 @@ pub(super) fn call_error(
     }
 }
 
-/// What a trap means in which the component left no words of its own.
-fn trap(words: &str, grants: Option<&Grants>) -> CallErrorReason {
-    // What wasmtime says of an import that was linked to a trap.
-    let unlinked = words
-        .strip_prefix("unknown import: `debusine:task/")
-        .and_then(|name| name.split_once('@'));
-    let missing = match (unlinked, grants) {
-        (Some((interface, _)), Some(grants)) => grants.missing(interface),
-        _ => None,
-    };
+/// Whether the component itself gave up: what a panic ends with. Only of that its last words are the reason.
+fn gives_up(error: &wasmtime::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(wasmtime::Trap::UnreachableCodeReached)
+    )
+}
+
+/// What a trap means in which the component did not give up by itself.
+fn trap(error: &wasmtime::Error, grants: Option<&Grants>) -> CallErrorReason {
+    let missing = error.downcast_ref().and_then(|unlinked: &NotLinked| {
+        let interface = contract::interface(&unlinked.interface)?;
+        grants?.missing(interface)
+    });
     match missing {
         Some(missing) => CallErrorReason::NotGranted(missing),
-        None => CallErrorReason::Trap(words.to_owned()),
+        None => CallErrorReason::Trap(error.root_cause().to_string()),
     }
 }

@@ -5,7 +5,8 @@ mod stages;
 
 use super::HostState;
 use super::bindings::exports::debusine::task::{execution, scheduling};
-use super::capabilities::{Capability, Grants, Policy};
+use super::capabilities::{Grants, Policy};
+use super::contract;
 use super::files::DirectoryHandle;
 use super::linker::{self, Linkers, Purpose};
 use crate::component::{
@@ -15,6 +16,7 @@ use crate::executor::{Abort, DEFAULT_GRACE};
 use error::call_error;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use wasmtime::Store;
 use wasmtime::component::{InstancePre, ResourceAny};
@@ -37,6 +39,8 @@ pub struct TaskComponent {
     scheduling: scheduling::GuestIndices,
     execution: Option<execution::GuestIndices>,
     grants: Option<Arc<Grants>>,
+    /// Whether it has said that its name is that of its file.
+    named: Arc<AtomicBool>,
 }
 
 /// The directories of a run.
@@ -84,6 +88,7 @@ impl TaskComponent {
             last_words: None,
         })?;
         let imports = linker::imports(&loaded.component);
+        let imports: Vec<String> = imports.into_iter().map(|it| it.name).collect();
         let grants = Grants::resolve(&loaded.name, &manifest, &imports, policy);
         let grants = Some(Arc::new(grants));
         Self::resolve(engine, linkers, loaded, Purpose::Execution, grants)
@@ -103,9 +108,9 @@ impl TaskComponent {
             last_words: None,
         };
         let explain = |error: wasmtime::Error| {
-            let wasi = grants.as_ref().is_some_and(|it| it.has(Capability::Wasi));
+            let wasi = linkers.grants_wasi(loaded, grants.as_deref());
             let objections =
-                inspect(&loaded.path).map(|interface| linker::objections(&interface, wasi));
+                inspect(&loaded.path).map(|interface| contract::objections(&interface, wasi));
             unsuitable(match objections {
                 Ok(objections) if !objections.is_empty() => {
                     format!("{}: {}", loaded.path.display(), objections.join("; "))
@@ -114,7 +119,7 @@ impl TaskComponent {
             })
         };
         let resolved = linkers
-            .resolve(&loaded.component, purpose, grants.as_deref())
+            .resolve(loaded, purpose, grants.as_deref())
             .map_err(explain)?;
         let scheduling = scheduling::GuestIndices::new(&resolved).map_err(explain)?;
         let execution = match purpose {
@@ -128,6 +133,7 @@ impl TaskComponent {
             scheduling,
             execution,
             grants,
+            named: Arc::default(),
         })
     }
 
@@ -146,8 +152,18 @@ impl TaskComponent {
         &self.engine
     }
 
-    /// Starts an instance around this state.
-    pub async fn instantiate(&self, state: HostState) -> Result<TaskInstance, CallError> {
+    /// Starts an instance around this state. Before the first one the component is asked for its name: one of another task is refused.
+    pub async fn instantiate(&self, mut state: HostState) -> Result<TaskInstance, CallError> {
+        if !self.named.load(Ordering::Acquire) {
+            let mut asked = self.start(state.powerless(&self.engine)).await?;
+            asked.describe().await?;
+            self.named.store(true, Ordering::Release);
+        }
+        self.start(state).await
+    }
+
+    async fn start(&self, mut state: HostState) -> Result<TaskInstance, CallError> {
+        state.journal.speaks_for(&self.name);
         let mut store = self.engine.store(state);
         let started = async {
             let instance = self.resolved.instantiate_async(&mut store).await?;
@@ -196,7 +212,7 @@ impl TaskInstance {
         Ok(description)
     }
 
-    /// What the task adds to the metadata of this worker.
+    /// What the task adds to the metadata of this worker: the keys `TASK:…`. Others are not the task's to say, and are left out.
     pub async fn analyze_worker(&mut self) -> Result<serde_json::Map<String, Value>, CallError> {
         let guest = self.scheduling.clone();
         let text = self
@@ -204,7 +220,23 @@ impl TaskInstance {
                 guest.call_analyze_worker(store).await
             })
             .await?;
-        self.parsed("analyze-worker", &text)
+        let metadata: serde_json::Map<String, Value> = self.parsed("analyze-worker", &text)?;
+        let is_own = |key: &str| {
+            let (task, _) = key.split_once(':').unwrap_or_default();
+            task == self.name
+        };
+        let (own, foreign): (serde_json::Map<_, _>, serde_json::Map<_, _>) =
+            metadata.into_iter().partition(|(key, _)| is_own(key));
+        if let Some(key) = foreign.keys().next() {
+            let key: String = key.chars().take(80).collect();
+            tracing::warn!(
+                "task {}: {} of its metadata are left out, {key:?} first: a task may only say {}:…",
+                self.name,
+                foreign.len(),
+                self.name
+            );
+        }
+        Ok(own)
     }
 
     /// Makes a task of these data. The inner error is the task's own: the data break its rules.
@@ -413,7 +445,9 @@ impl TaskInstance {
         if self.ended {
             return Err(self.error(call, CallErrorReason::Ended));
         }
-        let meter = self.store.data_mut().meter();
+        let state = self.store.data_mut();
+        state.last_words = None;
+        let meter = state.meter();
         meter.begin_call();
         let (wall, abort) = (meter.wall(), meter.abort());
         // What the call waits for is dropped with it, and with that what it started.

@@ -1,6 +1,7 @@
 //! The attacks.
 
 use super::Prepared;
+use task_sdk::bindings::debusine::task::commands::{self, Command, Output};
 use task_sdk::bindings::debusine::task::files::Directory;
 use task_sdk::bindings::debusine::task::host_facts::{command_available, environment_variable};
 use task_sdk::bindings::debusine::task::journal::{Level, say};
@@ -11,11 +12,12 @@ use task_sdk::bindings::exports::debusine::task::scheduling::Workers;
 /// More than one call may pass to the host.
 const TOO_LONG: usize = 24 << 20;
 
-/// What to do in this export, if anything.
+/// What to do in this export, if anything. There may be orders for several.
 fn order(export: &str) -> Option<String> {
-    let order = environment_variable("DEB_BUILD_OPTIONS")?;
-    let (place, act) = order.split_once(':')?;
-    (place == export || place == "every").then(|| act.to_owned())
+    let orders = environment_variable("DEB_BUILD_OPTIONS")?;
+    let mut orders = orders.split(',').filter_map(|order| order.split_once(':'));
+    let (_, act) = orders.find(|(place, _)| *place == export || *place == "every")?;
+    Some(act.to_owned())
 }
 
 /// Attacks in this export, if that is the order. Some attacks end with a panic that says what the host let through.
@@ -43,6 +45,22 @@ pub fn attack(export: &str, workspace: Option<&Workspace>) {
             std::mem::forget(Workers::new(Prepared));
         },
         "host-handles" => host_handles(workspace),
+        // An error that is none: it goes on.
+        "mutter" => say(Level::Error, "I mutter"),
+        "mutter-and-trap-elsewhere" => {
+            say(Level::Error, "I mutter");
+            outside_of_memory();
+        }
+        "slow-calls" => {
+            for _ in 0..60 {
+                command_available("slow");
+            }
+        }
+        "busy-calls" => loop {
+            std::hint::black_box((0..100_000_u32).fold(0, u32::wrapping_add));
+            command_available("no-such-program");
+        },
+        "not-granted" => not_granted(workspace),
         "calls" => {
             for _ in 0..1_000_000 {
                 command_available("no-such-program");
@@ -71,6 +89,8 @@ pub fn answer(export: &str, honest: &str) -> String {
     match order(export).as_deref() {
         Some("long") => "x".repeat(TOO_LONG),
         Some("not-utf8") => not_utf8(),
+        Some("gigabyte") => gigabyte(),
+        Some("foreign") => r#"{"hostile:version": 1, "sbuild:available": true, "system:cpu_count": 99, "hostile": 2, "": 3}"#.to_owned(),
         Some("not-json") => "{".to_owned(),
         Some("deep") => ["[".repeat(10_000), "]".repeat(10_000)].concat(),
         Some("lie") => "noop".to_owned(),
@@ -81,6 +101,37 @@ pub fn answer(export: &str, honest: &str) -> String {
 fn not_utf8() -> String {
     // SAFETY: none; the host must refuse it. Nothing in this guest looks at it again.
     unsafe { String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe]) }
+}
+
+/// A text that claims to be a gigabyte long, which this memory is not.
+fn gigabyte() -> String {
+    let text = std::mem::ManuallyDrop::new("x".repeat(16));
+    // SAFETY: none; the host must refuse it. Nothing in this guest looks at it again.
+    unsafe { String::from_raw_parts(text.as_ptr().cast_mut(), 1 << 30, 1 << 30) }
+}
+
+/// A trap that is no panic.
+fn outside_of_memory() {
+    // SAFETY: none; the machine ends it.
+    unsafe { std::ptr::write_volatile(0xffff_fff0 as *mut u32, 1) };
+}
+
+/// Uses a power, muttering before that as if it panicked.
+fn not_granted(workspace: Option<&Workspace>) {
+    say(Level::Error, "I mutter");
+    let Some(workspace) = workspace else {
+        let _ = logs::append("x.log", "x");
+        return;
+    };
+    let command = Command {
+        arguments: vec!["true".to_owned()],
+        environment: None,
+        as_root: false,
+        input: None,
+        output: Output::Discard,
+        timeout_seconds: None,
+    };
+    let _ = commands::run_on_host(&command, &workspace.execute);
 }
 
 #[allow(unconditional_recursion, reason = "that is what it is for")]
@@ -96,37 +147,73 @@ fn host_handles(workspace: Option<&Workspace>) {
     }
 }
 
-/// Every name must be refused: one that is not ends the guest with its name.
+/// No name may lead out of the directory: one that does ends the guest with its name. What is honest must work, or the rest would say
+/// nothing. Somebody has staged links: `link` to a directory outside, `secret` to a file in it, `up` to the parent.
 fn paths(workspace: Option<&Workspace>) {
-    let Some(workspace) = workspace else { return };
+    let Some(Workspace { execute, .. }) = workspace else {
+        return;
+    };
+    let made = execute
+        .create("inside", 0o644)
+        .and_then(|file| file.write(b"inside"));
+    let honest = made.is_ok()
+        && execute.create_directory("d").is_ok()
+        && execute.rename("inside", "d/moved").is_ok()
+        && execute.rename("d/moved", "inside").is_ok()
+        && execute.copy(execute, "inside", "d/copied").is_ok()
+        && execute.open("d/copied").is_ok()
+        && execute.open_directory("d").is_ok()
+        && execute.remove("d/copied").is_ok();
+    if !honest {
+        end("what is honest does not work");
+    }
     let long = "x".repeat(4096);
+    let deep = "d/".repeat(3000);
     let names = [
         "..",
         "../..",
         "../x",
-        "a/../../x",
+        "d/..",
+        "d/../../x",
         "/etc/passwd",
         "/",
         "",
         "a\0b",
-        "link/passwd",
+        "link/secret",
+        "link/x",
+        "up/x",
+        "up",
+        "link",
+        "d/../link/secret",
         "./../../etc/passwd",
         long.as_str(),
+        deep.as_str(),
     ];
     for name in names {
-        let directory = &workspace.execute;
-        let reached = directory.open(name).is_ok()
-            || directory.create(name, 0o644).is_ok()
-            || directory.create_directory(name).is_ok()
-            || directory.open_directory(name).is_ok()
-            || directory.rename("inside", name).is_ok()
-            || directory.copy(directory, "inside", name).is_ok()
-            || directory.remove(name).is_ok();
+        let is_link = ["link", "up"].contains(&name);
+        let reached = execute.open(name).is_ok()
+            || execute.create(name, 0o644).is_ok()
+            || execute.create_directory(name).is_ok()
+            || execute.open_directory(name).is_ok()
+            // A link itself may be replaced or removed; it is not followed.
+            || !is_link && execute.rename("inside", name).is_ok()
+            || !is_link && execute.rename(name, "taken").is_ok()
+            || execute.copy(execute, "inside", name).is_ok()
+            || execute.copy(execute, name, "taken").is_ok()
+            || !is_link && execute.remove(name).is_ok();
         if reached {
-            say(Level::Error, &format!("escaped through {name:?}"));
-            std::process::abort();
+            end(&format!("escaped through {name:?}"));
         }
     }
+    let taken = execute.open("secret").is_ok() || execute.copy(execute, "secret", "taken").is_ok();
+    if taken || logs::copy("secret.log", execute, "secret").is_ok() {
+        end("followed a link to a file");
+    }
+}
+
+fn end(words: &str) -> ! {
+    say(Level::Error, words);
+    std::process::abort()
 }
 
 fn dropped_handle(workspace: Option<&Workspace>) {

@@ -51,6 +51,7 @@ impl Executors for World {
             name,
             virt_server,
             virt_server_arguments,
+            network: true,
         })
     }
 

@@ -1,0 +1,148 @@
+//! Components that are put together so that each part is small: limits hold for all of them together.
+
+use super::compiler::{Target, compile};
+use super::native_code;
+use super::{Engine, EngineOptions, LimitReached, Limits, Meter, Metered, limit_reached};
+use wasmtime::component::Linker;
+
+struct State(Meter);
+
+impl Metered for State {
+    fn meter(&mut self) -> &mut Meter {
+        &mut self.0
+    }
+}
+
+const LIMITS: Limits = Limits {
+    memory: 4 << 20,
+    table_elements: 1000,
+    ..Limits::SCHEDULING
+};
+
+/// Instantiates a component with these limits; the limit that it reaches, or how it ends otherwise.
+async fn instantiate(text: &str, pool: Option<u32>) -> Result<(), String> {
+    let options = EngineOptions {
+        pool,
+        ..EngineOptions::FEW
+    };
+    let engine = Engine::with(options).map_err(|error| error.to_string())?;
+    assert_eq!(engine.options().pool, pool, "the pool can be had here");
+    let bytes = wat::parse_str(text).map_err(|error| error.to_string())?;
+    let code = compile(&bytes, Target::ThisMachine)?;
+    let component =
+        native_code::load(engine.wasmtime(), &code).map_err(|error| format!("{error:#}"))?;
+    let mut store = engine.store(State(engine.meter(&LIMITS)));
+    let linker = Linker::new(engine.wasmtime());
+    let instance = linker.instantiate_async(&mut store, &component).await;
+    match instance.map_err(|error| limit_reached(&error).ok_or(error)) {
+        Ok(_) => Ok(()),
+        Err(Ok(limit)) => Err(limit.to_string()),
+        Err(Err(error)) => Err(format!("no limit: {error:#}")),
+    }
+}
+
+/// With a pool and without.
+async fn refused_for(text: &str, expected: &LimitReached) {
+    for pool in [None, Some(64)] {
+        let ended = instantiate(text, pool).await;
+        assert_eq!(ended, Err(expected.to_string()), "pool: {pool:?}");
+    }
+}
+
+/// A component of core modules, each of them several times.
+fn component(modules: &[(&str, usize)]) -> String {
+    let mut text = String::from("(component\n");
+    for (number, (module, times)) in modules.iter().enumerate() {
+        text.push_str(&format!("(core module $m{number} {module})\n"));
+        let instance = format!("(core instance (instantiate $m{number}))\n");
+        text.push_str(&instance.repeat(*times));
+    }
+    text + ")"
+}
+
+const MEMORY: LimitReached = LimitReached::Memory {
+    wanted: 5 << 20,
+    allowed: LIMITS.memory,
+};
+
+#[tokio::test]
+async fn memories_count_together() {
+    // A mebibyte each: four fit.
+    assert_eq!(
+        instantiate(&component(&[("(memory 16)", 4)]), None).await,
+        Ok(())
+    );
+    refused_for(&component(&[("(memory 16)", 5)]), &MEMORY).await;
+    let of_one_module = "(memory 16)".repeat(5);
+    refused_for(&component(&[(of_one_module.as_str(), 1)]), &MEMORY).await;
+    let growing = "(memory $a 1) (memory $b 1)
+        (func $start (loop
+            (drop (memory.grow $a (i32.const 1)))
+            (drop (memory.grow $b (i32.const 1)))
+            (br 0)))
+        (start $start)";
+    let limit = LimitReached::Memory {
+        wanted: LIMITS.memory + (64 << 10),
+        allowed: LIMITS.memory,
+    };
+    refused_for(&component(&[(growing, 1)]), &limit).await;
+}
+
+#[tokio::test]
+async fn growth_beyond_a_maximum_is_the_components_own_affair_and_counts_nothing() {
+    // It asks for more than its maximum again and again, then for what it may have.
+    let patient = "(memory 1 16)
+        (func $start (local $times i32)
+            (loop
+                (drop (memory.grow (i32.const 60)))
+                (local.set $times (i32.add (local.get $times) (i32.const 1)))
+                (br_if 0 (i32.lt_u (local.get $times) (i32.const 1000))))
+            (if (i32.eq (memory.grow (i32.const 15)) (i32.const -1)) (then unreachable)))
+        (start $start)";
+    assert_eq!(instantiate(&component(&[(patient, 1)]), None).await, Ok(()));
+}
+
+#[tokio::test]
+async fn tables_count_together() {
+    let tables = component(&[("(table 400 funcref)", 2)]);
+    assert_eq!(instantiate(&tables, None).await, Ok(()));
+    let limit = LimitReached::Table {
+        wanted: 1200,
+        allowed: LIMITS.table_elements,
+    };
+    refused_for(&component(&[("(table 400 funcref)", 3)]), &limit).await;
+    let growing = "(table $t 0 funcref)
+        (func $start (loop
+            (drop (table.grow $t (ref.null func) (i32.const 100)))
+            (br 0)))
+        (start $start)";
+    let limit = LimitReached::Table {
+        wanted: 1100,
+        allowed: LIMITS.table_elements,
+    };
+    refused_for(&component(&[(growing, 1)]), &limit).await;
+}
+
+#[tokio::test]
+async fn parts_are_counted() {
+    let parts = |what, allowed| LimitReached::Parts { what, allowed };
+    let memories = component(&[("(memory 0)", Limits::MEMORIES + 1)]);
+    refused_for(&memories, &parts("memories", Limits::MEMORIES)).await;
+    let many = "(table 0 funcref)".repeat(10);
+    let tables = component(&[(many.as_str(), Limits::TABLES / 10 + 1)]);
+    refused_for(&tables, &parts("tables", Limits::TABLES)).await;
+    let instances = component(&[("(func)", Limits::CORE_INSTANCES + 1)]);
+    let limit = parts("core instances", Limits::CORE_INSTANCES);
+    assert_eq!(instantiate(&instances, None).await, Err(limit.to_string()));
+}
+
+#[tokio::test]
+async fn a_pool_that_cannot_be_had_is_done_without() {
+    // More address space than there is.
+    let options = EngineOptions {
+        pool: Some(1 << 20),
+        ..EngineOptions::FEW
+    };
+    let engine = Engine::with(options).expect("it does without");
+    assert_eq!(engine.options().pool, None);
+}
