@@ -20,8 +20,8 @@ use tokio::sync::watch;
 /// Patience that a test can wait for.
 pub const QUICK: Patience = Patience {
     connect: Duration::from_secs(2),
-    answer: Duration::from_secs(2),
-    verification: Duration::from_secs(5),
+    answer: Duration::from_secs(4),
+    verification: Duration::from_secs(10),
     first_pause: Duration::from_millis(20),
     longest_pause: Duration::from_millis(200),
     give_up: Duration::from_secs(30),
@@ -171,7 +171,7 @@ fn assemble(api_url: &str, token: &str, home: &Home, tasks: &[PathBuf]) -> Resul
         rhythm: Rhythm {
             reconnect: Duration::from_millis(20)..Duration::from_millis(60),
             farewell: Duration::from_secs(3),
-            drain: Duration::from_secs(3),
+            drain: Duration::from_secs(5),
             agony: Duration::from_secs(20),
             metadata: Duration::from_secs(2),
             disk: Duration::from_millis(100),

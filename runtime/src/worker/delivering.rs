@@ -31,15 +31,26 @@ impl Ending {
     }
 }
 
+/// What the server knows after a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// How the work request stands.
+    Everything,
+    /// Nothing: it still takes this worker for busy with it. When it is asked for work, it gives up the work request, and has it done anew.
+    Nothing,
+    /// Perhaps something: there was no time for the rest.
+    Something,
+}
+
 impl Worker {
-    /// Delivers a result. False if there was no time for it.
-    pub(super) async fn deliver(&self, mut entry: Entry, ending: &Ending) -> bool {
+    /// Delivers a result.
+    pub(super) async fn deliver(&self, mut entry: Entry, ending: &Ending) -> Told {
         let (id, task) = (entry.work_request(), entry.task().to_owned());
         let report = entry.report().cloned();
         let begun = std::time::Instant::now();
         let Some(delivered) = self.in_time(ending, entry.deliver(&self.server)).await else {
             self.keep_for_later(entry);
-            return false;
+            return Told::Something;
         };
         match delivered {
             Ok(delivered) => {
@@ -49,14 +60,21 @@ impl Worker {
                 if delivered == Delivered::Completely {
                     entry.remove();
                 }
+                Told::Everything
             }
             Err(Undelivered::Postponed(error)) => {
                 self.spool.postpone(&entry);
                 self.operator.postponed(id, &task, &error);
+                Told::Nothing
             }
-            Err(Undelivered::Refused { error, told }) => self.keep_aside(entry, &error, told),
+            Err(Undelivered::Refused { error, told }) => {
+                self.keep_aside(entry, &error, told);
+                match told {
+                    true => Told::Everything,
+                    false => Told::Nothing,
+                }
+            }
         }
-        true
     }
 
     /// What comes of something; none if a worker that ends has no more time for it.

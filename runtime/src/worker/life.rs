@@ -1,12 +1,12 @@
 //! The life of a worker, from its start to its end: it listens, describes itself, takes work when there is some, and delivers.
 
 use super::connection::{Connection, Heard};
-use super::delivering::Ending;
+use super::delivering::{Ending, Told};
 use super::description::Description;
 use super::dispatch::Dispatch;
 use super::memory;
 use super::operator::Operator;
-use super::spool::Spool;
+use super::spool::{Entry, Spool};
 use super::work_request::{ErrorCode, Report, WorkRequest};
 use crate::artifacts::debusine::{Answer, Patience, Server, ServerError};
 use reqwest::{Method, StatusCode};
@@ -318,13 +318,16 @@ impl Worker {
 
     /// Delivers what is in the spool, then takes work if there is some.
     async fn work(&self, fetch: bool, ending: Ending) -> After {
+        let mut after = After::Listen;
         for entry in self.spool.undelivered() {
-            if !self.deliver(entry, &ending).await {
-                return After::Listen;
+            match self.deliver(entry, &ending).await {
+                Told::Everything => {}
+                Told::Nothing => after = After::Ask,
+                Told::Something => return After::Listen,
             }
         }
         if !fetch || ending.is_asked_for() {
-            return After::Listen;
+            return after;
         }
         if let Err(error) = self.spool.check() {
             tracing::error!("{error}; no work is taken until that works");
@@ -390,8 +393,7 @@ impl Worker {
         self.operator.fetched(&work_request);
         if let Some(entry) = self.spool.unassigned(id) {
             tracing::info!("work request {id}: it has been run before; delivering that result");
-            self.deliver(entry, ending).await;
-            return After::Listen;
+            return self.deliver_last(entry, ending).await;
         }
         let run = self.dispatch.run(
             &work_request,
@@ -403,13 +405,19 @@ impl Worker {
         match run.await {
             Ok(entry) => {
                 self.operator.ended(id, entry.report());
-                self.deliver(entry, ending).await;
-                After::Listen
+                self.deliver_last(entry, ending).await
             }
             Err(error) => {
                 tracing::error!("work request {id}: {error}");
                 After::Ask
             }
+        }
+    }
+
+    async fn deliver_last(&self, entry: Entry, ending: &Ending) -> After {
+        match self.deliver(entry, ending).await {
+            Told::Nothing => After::Ask,
+            Told::Everything | Told::Something => After::Listen,
         }
     }
 }

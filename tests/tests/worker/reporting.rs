@@ -67,16 +67,11 @@ async fn stubborn_proxy() -> Result<()> {
     let (server, home, worker) = together().await?;
     server.fault("PUT", "/work-request/1/completed/", NOT_HERE, u32::MAX);
     server.hand_out(work_request(1, "noop", json!({})));
-    server
-        .wait_until("the report of 1", |state| {
-            state.count("PUT", "/work-request/1/completed/") > 1
-        })
-        .await;
-    // The server takes the worker for busy until it hears otherwise; it has to be asked.
-    forget_running(&server);
     server.hand_out(work_request(2, "noop", json!({})));
-    ensure!(report(&server, 2).await["result"] == "success");
-    ensure!(home.spooled().contains(&"1".to_owned()));
+    // The server took the worker for busy with the first one; asked for more, it gives that out anew.
+    for id in [1001, 2] {
+        ensure!(report(&server, id).await["result"] == "success");
+    }
     worker.stop(Stop::Drain).await?;
     ensure!(home.spooled() == ["1"], "{:?}", home.spooled());
     Ok(())
@@ -86,7 +81,14 @@ async fn postponed_until_restart() -> Result<()> {
     let (server, home, worker) = together().await?;
     server.fault("PUT", "/files/", NOT_HERE, u32::MAX);
     server.hand_out(making(1));
-    wait_for_postponement(&server, "PUT", "/files/").await;
+    server
+        .wait_until("the upload", |state| state.count("PUT", "/files/") > 0)
+        .await;
+    server.fault("GET", "get-next", Trouble::Answer(204, ""), u32::MAX);
+    // It has been given up when there is a question for more.
+    server
+        .wait_until("more", |state| state.count("GET", "get-next") > 1)
+        .await;
     worker.stop(Stop::Drain).await?;
     ensure!(home.spooled() == ["1"], "{:?}", home.spooled());
     server.state().forgive();
@@ -98,11 +100,14 @@ async fn postponed_and_wanted() -> Result<()> {
     let (server, home, _worker) = together().await?;
     server.fault("PUT", "/completed/", NOT_HERE, u32::MAX);
     server.hand_out(making(1));
+    server
+        .wait_until("the report", |state| state.count("PUT", "/completed/") > 0)
+        .await;
+    // The worker loses the work request, and gets it again under the same number, when its result has been given up.
+    server.enable(false);
     wait_for_postponement(&server, "PUT", "/completed/").await;
     server.state().forgive();
-    // As after it was disabled and enabled: the same work request, under the same number.
-    forget_running(&server);
-    server.hand_out(making(1));
+    server.enable(true);
     delivered(&server, &home, 1).await
 }
 
@@ -128,7 +133,7 @@ async fn refused_result() -> Result<()> {
     ensure!(files > 0, "what the task has made is gone");
     let why = fs::read_to_string(kept.join("why"))?;
     ensure!(why.contains("refused with status 400"), "{why}");
-    // Life goes on.
+    // The server knows how it ended, and gives out the next.
     server.hand_out(work_request(4, "noop", json!({})));
     ensure!(report(&server, 4).await["result"] == "success");
     Ok(())
@@ -140,8 +145,9 @@ async fn refused_twice() -> Result<()> {
     server.fault("PUT", "/completed/", refusal, 2);
     server.hand_out(work_request(3, "noop", json!({})));
     let kept = aside(&home).await?;
-    ensure!(server.state().completed.is_empty());
-    worker.stop(Stop::Abort).await?;
+    // The server, which knows nothing of that, has it done anew.
+    ensure!(report(&server, 1003).await["result"] == "success");
+    worker.stop(Stop::Drain).await?;
     // The operator has it offered again.
     fs::rename(&kept, home.spool().join("3"))?;
     let _worker = LivingWorker::start(&server, &home)?;
@@ -196,7 +202,12 @@ async fn drained_slowly() -> Result<()> {
         ("PUT", "/files/two/", 1),
         ("PUT", "/completed/", 1),
     ] {
-        server.fault(method, path, Trouble::Late(Duration::from_secs(1)), times);
+        server.fault(
+            method,
+            path,
+            Trouble::Late(Duration::from_millis(1500)),
+            times,
+        );
     }
     server.hand_out(making(5));
     server
@@ -254,11 +265,6 @@ async fn renewed_once() -> Result<()> {
     let made = server.state().connections - before;
     ensure!(made == 1, "{made} connections");
     Ok(())
-}
-
-/// The server gives up a work request of which it has heard nothing.
-fn forget_running(server: &FakeServer) {
-    server.state().running = None;
 }
 
 /// Waits until a request has failed for longer than the worker puts up with.
