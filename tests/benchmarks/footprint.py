@@ -6,16 +6,13 @@ from processes import run
 from rows import Row
 from world import World
 
-INSTANCES = 1_000_000
-
-
 # Fresh instances after which memory is compared.
-CALLS = 1_000_000
+INSTANCES = 1_000_000
 
 
 def measure(world: World) -> list[Row]:
     """Rows for load, memory and growth."""
-    command = [str(world.in_process), "footprint", str(CALLS)]
+    command = [str(world.in_process), "footprint"]
     # The second run finds what the first one remembered of the files.
     run([*command, "0"], world.environment())
     found = json.loads(run([*command, str(INSTANCES)], world.environment()).output)
