@@ -8,7 +8,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # Where the runtime, and every test, looks for tasks.
 export TASK_RUNTIME_TASKS ?= $(GUESTS)
 
-.PHONY: help setup machine demo-machine server images target build tasks guests demo test bench conformance isolation lint doc clean install
+.PHONY: help setup machine demo-machine server images target build tasks guests demo test bench hardened conformance isolation lint doc clean install
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,9 @@ bench: setup tasks ## measure this machine, and the reference beside it where th
 	cargo build --release --workspace
 	cargo build --release --package task-runtime-tests --bin in-process --no-default-features --target-dir target/without-compiler
 	tests/bench
+hardened: tasks ## build a worker without the compiler of components, and test it: target/without-compiler/debug/task-runtime
+	cargo build --package task-runtime --no-default-features --target-dir target/without-compiler
+	TASK_RUNTIME_WITHOUT_COMPILER=$(CURDIR)/target/without-compiler/debug/task-runtime cargo test --package task-runtime-tests --test without_compiler
 conformance: tasks ## the recorded behaviour of the reference, and whether ours agrees: make conformance VECTORS=DIR
 	@cargo run --quiet --package task-runtime-tests --bin conformance -- $(VECTORS)
 isolation: ## what a command or a sandbox must not leave behind or reach, promise by promise, as user and as root

@@ -214,13 +214,15 @@ pub struct Report {
     pub left: Vec<String>,
 }
 
+type StageFiles = dyn Fn(&Path) + Send + Sync;
+
 #[derive(Default)]
 struct Watched {
     stages: Mutex<Vec<Stage>>,
     /// What to abort in which stage.
     abort: Option<(Stage, Abort)>,
     /// What to put into the working directory.
-    stage_files: Option<Box<dyn Fn(&Path) + Send + Sync>>,
+    stage_files: Option<Box<StageFiles>>,
 }
 
 impl Observer for Watched {

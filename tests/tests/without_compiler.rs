@@ -1,6 +1,6 @@
 //! A build without the compiler of components: it runs what a full build compiled, and says so where there is nothing.
 //!
-//! `TASK_RUNTIME_WITHOUT_COMPILER` names its program; `.ci/run-tests` builds it.
+//! `TASK_RUNTIME_WITHOUT_COMPILER` names its program; `make hardened` builds it.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -21,7 +21,7 @@ impl Hardened {
     fn new() -> Result<Option<Self>> {
         let Some(program) = std::env::var_os("TASK_RUNTIME_WITHOUT_COMPILER") else {
             println!(
-                "skipped: TASK_RUNTIME_WITHOUT_COMPILER does not name a build without the compiler; .ci/run-tests makes one"
+                "skipped: TASK_RUNTIME_WITHOUT_COMPILER does not name a build without the compiler; `make hardened` makes one"
             );
             return Ok(None);
         };
