@@ -87,7 +87,8 @@ fn absurd_nesting_is_refused() {
         )
     };
     lookup(nested(10));
-    assert!(kinds(nested(60)).last().unwrap().ends_with("value_error"));
+    let refusals = kinds(nested(60));
+    assert!(refusals.iter().any(|kind| kind.ends_with("value_error")));
 }
 
 mod environments {
