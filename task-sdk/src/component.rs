@@ -8,6 +8,7 @@ use crate::core::Core;
 use crate::database::{DynamicDataError, TaskDatabase};
 use crate::external_task::Running;
 use crate::files::{Directory, Workspace};
+use crate::listed_metadata::ListedMetadata;
 use crate::model::{FieldType, Model, PathPart, Violation};
 use crate::worker_metadata::{Metadata, WorkerMetadata, metadata_key};
 use crate::workers::Workers;
@@ -62,15 +63,10 @@ impl scheduling::GuestWorkers for WorkersHandle {
 
     fn add(&self, metadata: Vec<String>) {
         let mut workers = self.0.borrow_mut();
-        for text in &metadata {
-            workers.add(object(text));
+        for text in metadata {
+            workers.add(ListedMetadata::parse(text));
         }
     }
-}
-
-/// Anything but an object says nothing about a worker.
-fn object(text: &str) -> Map<String, Value> {
-    serde_json::from_str(text).unwrap_or_default()
 }
 
 impl<T: Running> TaskHandle<T> {
@@ -117,7 +113,7 @@ impl<T: Running> scheduling::GuestTask for TaskHandle<T> {
     }
 
     fn can_run_on(&self, worker_metadata: String) -> bool {
-        self.can_run(&object(&worker_metadata))
+        self.can_run(&ListedMetadata::parse(worker_metadata))
     }
 
     fn can_run_on_each(&self, workers: scheduling::WorkersBorrow<'_>) -> Vec<u64> {

@@ -23,6 +23,8 @@ mod files;
 #[cfg(target_arch = "wasm32")]
 mod heap;
 mod host;
+#[cfg(any(target_arch = "wasm32", test))]
+mod listed_metadata;
 pub mod lookups;
 pub mod model;
 mod needs;

@@ -38,7 +38,7 @@ impl Metadata for Map<String, Value> {
 #[cfg(any(target_arch = "wasm32", test))]
 #[derive(Debug)]
 pub(crate) struct NotedMetadata<'a> {
-    pub metadata: &'a Map<String, Value>,
+    pub metadata: &'a dyn Metadata,
     pub keys: RefCell<Vec<String>>,
 }
 

@@ -4,15 +4,16 @@
 //! reads of it, and the next key that it reads on the values of those before: a tree, with a key at each node, its values as branches and
 //! answers as leaves. The task itself is asked once for each leaf, everything else is a walk through numbered values.
 
+use crate::listed_metadata::ListedMetadata;
 use crate::worker_metadata::{Metadata, NotedMetadata};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// The metadata of workers, in the order in which they came.
 #[derive(Debug, Default)]
 pub struct Workers {
-    metadata: Vec<Map<String, Value>>,
+    metadata: Vec<ListedMetadata>,
     columns: Vec<Column>,
 }
 
@@ -47,7 +48,7 @@ struct Node {
 
 impl Workers {
     /// Adds a worker.
-    pub fn add(&mut self, metadata: Map<String, Value>) {
+    pub fn add(&mut self, metadata: ListedMetadata) {
         for column in &mut self.columns {
             column.add(&metadata);
         }
@@ -103,7 +104,7 @@ impl Workers {
 }
 
 impl Column {
-    fn add(&mut self, metadata: &Map<String, Value>) {
+    fn add(&mut self, metadata: &ListedMetadata) {
         // No JSON text is empty: a missing value is a value of its own.
         let value = metadata.get(&self.key).map(Value::to_string);
         let next = self.numbers.len();
@@ -170,17 +171,16 @@ mod tests {
     use serde_json::json;
     use std::cell::Cell;
 
-    fn worker(number: usize) -> Map<String, Value> {
-        let value = json!({
+    fn worker(number: usize) -> ListedMetadata {
+        let mut value = json!({
             "number": number,
             "kind": if number.is_multiple_of(3) { json!("a") } else { json!(["b", number % 2]) },
             "tool": number.is_multiple_of(2),
         });
-        let mut map = value.as_object().cloned().unwrap_or_default();
         if number.is_multiple_of(5) {
-            map.remove("kind");
+            value.as_object_mut().map(|members| members.remove("kind"));
         }
-        map
+        ListedMetadata::parse(value.to_string())
     }
 
     /// Reads `tool` only of some kinds.

@@ -288,6 +288,36 @@ async fn a_smaller_limit_is_reached_sooner() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_gigabyte_of_text_is_not_taken_from_a_guest_that_may_hold_it() -> Result<()> {
+    let bench = Bench::new()?;
+    let limits = Limits {
+        memory: 3 << 30,
+        cpu: Duration::from_secs(60),
+        wall: None,
+        ..LIMITS
+    };
+    let before = resident();
+    for export in ["label", "data"] {
+        let order = format!("{export}:true-gigabyte");
+        let mut task = configured(&bench, &order, &limits).await?;
+        let error = match export {
+            "label" => task.label().await.map(drop),
+            _ => task.data().await.map(drop),
+        };
+        let error = error.expect_err("it is longer than one call may pass");
+        assert_eq!(error.call, export);
+        assert!(
+            matches!(error.reason, CallErrorReason::Limit(LimitReached::Transfer)),
+            "{error}"
+        );
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 48 << 20, "grown by {grown} bytes");
+    ask_everything(&bench, "").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn data_that_nest_ten_thousand_levels_are_borne_by_every_task() -> Result<()> {
     let bench = Bench::new()?;
     let nested = |open: &str, close: &str| [open.repeat(10_000), close.repeat(10_000)].concat();

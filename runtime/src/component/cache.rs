@@ -15,7 +15,7 @@ use wasmtime::component::Component;
 
 /// Part of the names of compiled files: raised when the engine's version or settings change, so that two versions of this program do not
 /// overwrite each other's code. (What does not fit is noticed in any case, when it is loaded.)
-const GENERATION: &str = concat!("48-2-", env!("CARGO_PKG_VERSION"));
+const GENERATION: &str = concat!("48-3-", env!("CARGO_PKG_VERSION"));
 
 /// Why a component cannot be compiled or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -113,8 +113,12 @@ impl ComponentCache {
         }
         let code = compile(path, &contents.bytes, Target::ThisMachine)?;
         if let Some(directory) = directory
-            && let Err(error) =
-                code::store(&code, &compiled_path(directory, &contents.digest), 0o600)
+            && let Err(error) = code::store(
+                &code,
+                &compiled_path(directory, &contents.digest),
+                0o600,
+                Some(directory),
+            )
         {
             tracing::warn!(
                 "{}: cannot keep compiled code: {error}; every start will compile anew",
@@ -156,7 +160,7 @@ impl ComponentCache {
         let code = compile(path, &contents.bytes, Target::ThisArchitecture)?;
         let target = compiled_path(directory, &contents.digest);
         std::fs::create_dir_all(directory)
-            .and_then(|()| code::store(&code, &target, 0o644))
+            .and_then(|()| code::store(&code, &target, 0o644, None))
             .map_err(|error| CacheError::Write {
                 path: target,
                 error,

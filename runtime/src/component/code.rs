@@ -121,11 +121,16 @@ fn check_whole(path: &Path, memory: Option<&Path>) -> Result<(), String> {
 }
 
 /// Keeps code: written aside, synced, renamed; a half-written file never has the name of a whole one.
-pub fn store(code: &[u8], target: &Path, mode: u32) -> io::Result<()> {
+/// `memory`: where to remember that the file is whole.
+pub fn store(code: &[u8], target: &Path, mode: u32, memory: Option<&Path>) -> io::Result<()> {
     // The sum comes first: code without one is not loaded.
-    let sum = hex::encode(Sha256::digest(code)) + "\n";
-    put(sum.as_bytes(), &sum_of(target), mode)?;
-    put(code, target, mode)
+    let sum = hex::encode(Sha256::digest(code));
+    put(format!("{sum}\n").as_bytes(), &sum_of(target), mode)?;
+    put(code, target, mode)?;
+    if let Some(memory) = memory {
+        sighting::remember_own(memory, target, &sum);
+    }
+    Ok(())
 }
 
 fn put(bytes: &[u8], target: &Path, mode: u32) -> io::Result<()> {

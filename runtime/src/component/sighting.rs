@@ -44,20 +44,30 @@ impl Contents {
 
     /// Remembers the digest for as long as the file does not change. A failure costs time at the next start, nothing else.
     pub fn remember(&self, memory: &Path, path: &Path) {
-        let Some(sighting) = &self.sighting else {
-            return;
-        };
-        let written = tempfile::Builder::new()
-            .prefix(".seen-")
-            .tempfile_in(memory)
-            .and_then(|mut aside| {
-                writeln!(aside, "{sighting} {}", self.digest)?;
-                aside.persist(place(memory, path))?;
-                Ok(())
-            });
-        if let Err(error) = written {
-            tracing::debug!("{}: cannot be remembered: {error}", path.display());
+        if let Some(sighting) = &self.sighting {
+            note(memory, path, sighting, &self.digest);
         }
+    }
+}
+
+/// Remembers the digest of a file that this process has just written, in a directory where nobody else writes.
+pub fn remember_own(memory: &Path, path: &Path, digest: &str) {
+    if let Some(sighting) = look(path) {
+        note(memory, path, &sighting, digest);
+    }
+}
+
+fn note(memory: &Path, path: &Path, sighting: &str, digest: &str) {
+    let written = tempfile::Builder::new()
+        .prefix(".seen-")
+        .tempfile_in(memory)
+        .and_then(|mut aside| {
+            writeln!(aside, "{sighting} {digest}")?;
+            aside.persist(place(memory, path))?;
+            Ok(())
+        });
+    if let Err(error) = written {
+        tracing::debug!("{}: cannot be remembered: {error}", path.display());
     }
 }
 

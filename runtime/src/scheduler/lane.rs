@@ -1,6 +1,6 @@
 //! What one processor works with: instances of components, in which the workers are parsed.
 
-use super::{Answer, Farm, Question, Refusal, Row};
+use super::{Answer, Farm, Loaded, Question, Refusal, Row};
 use crate::component::Limits;
 use crate::host::{CallError, Facts, HostState, TaskComponent, TaskInstance};
 use std::collections::HashMap;
@@ -17,16 +17,16 @@ const FRAGMENTS: usize = 8;
 /// A question, and what is known of its answer.
 pub struct Job {
     pub question: Arc<Question>,
-    component: TaskComponent,
+    loaded: Arc<Loaded>,
     known: Option<Arc<Row>>,
 }
 
 impl Job {
     /// A question for this component, with the answers for the classes that were there before.
-    pub fn new(question: Arc<Question>, component: TaskComponent, known: Option<Arc<Row>>) -> Self {
+    pub fn new(question: Arc<Question>, loaded: Arc<Loaded>, known: Option<Arc<Row>>) -> Self {
         Self {
             question,
-            component,
+            loaded,
             known,
         }
     }
@@ -110,7 +110,7 @@ impl Lane {
                 .await
                 .map_err(called)?;
             configured.map_err(|error| Refusal::Configuration {
-                task: job.component.name().to_owned(),
+                task: job.loaded.component.name().to_owned(),
                 error: Arc::new(error),
             })?;
             let answers = block.instance.can_run_on_each(block.workers).await;
@@ -139,11 +139,12 @@ impl Lane {
             loop {
                 let range = start..classes.len().min(start + BLOCK);
                 let state = HostState::new(
-                    job.component.engine(),
+                    job.loaded.component.engine(),
                     &self.limits,
                     Arc::clone(&self.facts),
                 );
-                blocks.push(Block::new(&job.component, state, classes, range.clone()).await?);
+                blocks
+                    .push(Block::new(&job.loaded.component, state, classes, range.clone()).await?);
                 start = range.end;
                 if start >= classes.len() {
                     break;

@@ -14,14 +14,14 @@ pub use row::Row;
 
 use crate::component::{Limits, Registry, RegistryError};
 use crate::host::{CallError, Facts, Linkers, Purpose, TaskComponent, TaskConfigError};
-use farm::normal_form;
+use farm::Shares;
 use lane::{Job, Lane};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 use turns::Turns;
 
-/// Workers that are not worth a thread.
+/// Newcomers that are not worth a thread.
 const FEW: usize = 64;
 
 /// How many answers are remembered before all are forgotten.
@@ -64,17 +64,19 @@ pub struct Scheduler {
     farm: Farm,
     /// Workers that came since the last question.
     newcomers: Vec<Map<String, Value>>,
-    components: HashMap<String, Loaded>,
+    components: HashMap<String, Arc<Loaded>>,
     answers: HashMap<Arc<Question>, Answer>,
     lanes: Vec<Lane>,
 }
 
 /// A component, and which one it is.
-#[derive(Clone)]
 struct Loaded {
     digest: Arc<str>,
     component: TaskComponent,
 }
+
+/// A question, and the component that answers it.
+type Asked = (Arc<Question>, Arc<Loaded>);
 
 /// What an answer depends on besides the workers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -141,17 +143,19 @@ impl Scheduler {
         if self.answers.len() > REMEMBERED {
             self.answers.clear();
         }
-        self.welcome_newcomers();
-        let questions: Vec<_> = tasks.iter().map(|task| self.question(task)).collect();
+        let questions = self.welcome_newcomers_beside(|scheduler| {
+            let questions = tasks.iter().map(|task| scheduler.question(task));
+            questions.collect::<Vec<_>>()
+        });
         let mut jobs = HashMap::new();
-        for (question, component) in questions.iter().flatten() {
+        for (question, loaded) in questions.iter().flatten() {
             let known = match self.answers.get(question) {
                 None => None,
                 Some(Ok(row)) if row.classes() < self.farm.classes().len() => Some(Arc::clone(row)),
                 Some(_) => continue,
             };
             jobs.entry(question)
-                .or_insert_with(|| Job::new(Arc::clone(question), component.clone(), known));
+                .or_insert_with(|| Job::new(Arc::clone(question), Arc::clone(loaded), known));
         }
         let mut jobs: Vec<Job> = jobs.into_values().collect();
         jobs.sort_by(|one, other| one.question.digest.cmp(&other.question.digest));
@@ -172,44 +176,45 @@ impl Scheduler {
         answered
     }
 
-    /// Takes the newcomers into the farm. What each of them says is put into its normal form on all processors.
-    fn welcome_newcomers(&mut self) {
-        let mut newcomers = std::mem::take(&mut self.newcomers);
-        let share = newcomers.len().div_ceil(self.lanes.len()).max(FEW);
-        let normalise = |some: &mut [Map<String, Value>]| -> Vec<String> {
-            let some = some.iter_mut().map(std::mem::take);
-            some.map(normal_form).collect()
-        };
-        let own = share.min(newcomers.len());
-        let (own, others) = newcomers.split_at_mut(own);
+    /// Takes the newcomers into the farm, beside something else that is to be done. What each of them says is put into its normal form on
+    /// all processors.
+    fn welcome_newcomers_beside<T>(&mut self, other: impl FnOnce(&mut Self) -> T) -> T {
+        let newcomers = std::mem::take(&mut self.newcomers);
+        let helpers = (self.lanes.len() - 1).min(newcomers.len() / FEW);
+        let shares = Shares::of(newcomers);
         std::thread::scope(|scope| {
-            let helping = others.chunks_mut(share);
-            let helping: Vec<_> = helping
-                .map(|some| scope.spawn(move || normalise(some)))
+            let helping: Vec<_> = (0..helpers)
+                .map(|_| scope.spawn(|| shares.normalise()))
                 .collect();
-            self.farm.extend(normalise(own));
+            let done = other(self);
+            let mut normalised = shares.normalise();
             for helper in helping {
-                self.farm.extend(joined(helper.join()));
+                normalised.extend(joined(helper.join()));
             }
-        });
+            normalised.sort_unstable_by_key(|(place, _)| *place);
+            for (_, some) in normalised {
+                self.farm.extend(some);
+            }
+            done
+        })
     }
 
-    fn question(&mut self, task: &Task) -> Result<(Arc<Question>, TaskComponent), Refusal> {
+    fn question(&mut self, task: &Task) -> Result<Asked, Refusal> {
         let name = task.name.to_lowercase();
         let loaded = match self.components.get(&name) {
-            Some(loaded) => loaded.clone(),
+            Some(loaded) => Arc::clone(loaded),
             None => {
-                let loaded = self.load(&name)?;
-                self.components.insert(name, loaded.clone());
+                let loaded = Arc::new(self.load(&name)?);
+                self.components.insert(name, Arc::clone(&loaded));
                 loaded
             }
         };
         let question = Question {
-            digest: loaded.digest,
+            digest: Arc::clone(&loaded.digest),
             data: task.data.clone(),
             dynamic_data: task.dynamic_data.clone(),
         };
-        Ok((Arc::new(question), loaded.component))
+        Ok((Arc::new(question), loaded))
     }
 
     fn load(&self, name: &str) -> Result<Loaded, Refusal> {

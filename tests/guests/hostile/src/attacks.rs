@@ -90,6 +90,7 @@ pub fn answer(export: &str, honest: &str) -> String {
         Some("long") => "x".repeat(TOO_LONG),
         Some("not-utf8") => not_utf8(),
         Some("gigabyte") => gigabyte(),
+        Some("true-gigabyte") => "\0".repeat(1 << 30),
         Some("foreign") => r#"{"hostile:version": 1, "sbuild:available": true, "system:cpu_count": 99, "hostile": 2, "": 3}"#.to_owned(),
         Some("not-json") => "{".to_owned(),
         Some("deep") => ["[".repeat(10_000), "]".repeat(10_000)].concat(),
