@@ -65,6 +65,9 @@ fn empty(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes that are written at once.
+const PART: usize = 32 << 10;
+
 /// Code in a file that only this user, or root, can have written; none if there is none, or it is not to be trusted, damaged or stale.
 /// `memory`: where to remember which files were found whole.
 pub fn load(engine: &Engine, path: &Path, memory: Option<&Path>) -> Option<Component> {
@@ -138,7 +141,10 @@ fn put(bytes: &[u8], target: &Path, mode: u32) -> io::Result<()> {
     let mut aside = tempfile::Builder::new()
         .prefix(".compiled-")
         .tempfile_in(directory)?;
-    aside.write_all(bytes)?;
+    // In small parts: what is written at once lies in the page cache as one piece, and is mapped as one later, touched or not.
+    for part in bytes.chunks(PART) {
+        aside.write_all(part)?;
+    }
     aside
         .as_file()
         .set_permissions(Permissions::from_mode(mode))?;
