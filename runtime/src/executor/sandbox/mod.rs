@@ -62,6 +62,8 @@ pub struct SandboxOptions {
     pub largest_pull: u64,
     /// Share the image with other sandboxes through an overlay, where the kernel can; else copy it each time.
     pub overlay: bool,
+    /// Have users and groups that no other running sandbox has, where the machine can; else those that all sandboxes share.
+    pub own_ids: bool,
 }
 
 impl SandboxOptions {
@@ -74,6 +76,7 @@ impl SandboxOptions {
             limits: Limits::default(),
             largest_pull: 64 << 30,
             overlay: true,
+            own_ids: true,
         }
     }
 }
@@ -85,6 +88,8 @@ pub(super) struct Made {
     pub(super) copied: Option<String>,
     /// Its root can make no devices, for this reason.
     pub(super) without_devices: Option<String>,
+    /// It has the ids that all sandboxes share, for this reason.
+    pub(super) shared_ids: Option<String>,
 }
 
 /// A running sandbox (the backend `unshare`).
@@ -149,11 +154,13 @@ impl Sandbox {
                 Report::Ready {
                     copied,
                     without_devices,
+                    shared_ids,
                 },
                 _,
             )) => Made {
                 copied,
                 without_devices,
+                shared_ids,
             },
             Some((
                 Report::Done {
@@ -396,6 +403,7 @@ fn plan_of(options: &SandboxOptions) -> SandboxPlan {
             SandboxScratch::Memory(bytes) => Scratch::Memory(bytes),
         },
         overlay: options.overlay,
+        own_ids: options.own_ids,
         limits: options.limits,
     }
 }
