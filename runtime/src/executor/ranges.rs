@@ -149,6 +149,13 @@ fn free_range(taken: &Path, foreign: &[Range<u64>]) -> Result<(u32, File), Strin
     ))
 }
 
+/// Whether nobody has the range of this id.
+#[cfg(test)]
+pub(super) fn is_free(id: u32) -> bool {
+    let file = File::options().write(true).open(TAKEN).unwrap();
+    lock_byte(file.as_fd(), (id - POOL.start) / IDS).is_ok()
+}
+
 /// Locks a byte of a file that is opened: until all have closed what was opened here.
 fn lock_byte(file: BorrowedFd<'_>, number: u32) -> nix::Result<()> {
     let lock = libc::flock {
