@@ -137,7 +137,7 @@ impl IdMap {
     }
 
     /// A user namespace that tells a mount how the ids of this map, which own the files on disk, appear: as those of `other`. Real root's business.
-    /// Single-threaded callers only.
+    /// Single-threaded callers only, who take the status of a child when it has ended: waiting for it here would take longer than everything else.
     pub(super) fn shown_as(&self, other: &Self) -> io::Result<OwnedFd> {
         let (stay, say_go) = pipe2(OFlag::O_CLOEXEC)?;
         let child = match system::fork_into(libc::CLONE_NEWUSER, None).map_err(not_made)? {
@@ -152,21 +152,12 @@ impl IdMap {
             vec![[self.users, other.users, IDS]],
             vec![[self.groups, other.groups, IDS]],
         ];
-        let opened = write_maps(child, &maps)
-            .and_then(|()| File::open(format!("/proc/{child}/ns/user")))
-            .map(OwnedFd::from);
-        drop(say_go);
-        system::wait_for(child)?;
-        opened
+        write_maps(child, &maps)?;
+        Ok(File::open(format!("/proc/{child}/ns/user"))?.into())
     }
 
     /// Writes the maps of a process that waits in its new user namespace. Given up when the other end of `control` is closed.
-    fn write(
-        &self,
-        process: Pid,
-        known: Known,
-        control: Option<BorrowedFd<'_>>,
-    ) -> io::Result<()> {
+    fn write(&self, process: Pid, known: Known, control: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let maps = self.lines(known);
         if self.caller.0 == 0 {
             return write_maps(process, &maps);

@@ -57,13 +57,18 @@ impl Program {
         let status = self.child.wait()?;
         let mut complaint = Vec::new();
         self.complaints.rewind()?;
-        self.complaints.take(COMPLAINT).read_to_end(&mut complaint)?;
+        self.complaints
+            .take(COMPLAINT)
+            .read_to_end(&mut complaint)?;
         Ok((status, String::from_utf8_lossy(&complaint).into_owned()))
     }
 
     /// Until its status can be taken at once.
     fn wait(&self, limit: Duration, control: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let child = pidfd_open(rustix::process::Pid::from_child(&self.child), PidfdFlags::empty())?;
+        let child = pidfd_open(
+            rustix::process::Pid::from_child(&self.child),
+            PidfdFlags::empty(),
+        )?;
         let give_up = Instant::now() + limit;
         loop {
             let mut entries = vec![PollFd::new(child.as_fd(), PollFlags::POLLIN)];
@@ -149,7 +154,10 @@ mod tests {
         let process = program.child.id();
         let error = program.end(Duration::from_millis(20), None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(error.to_string().contains("/bin/sh has not ended"), "{error}");
+        assert!(
+            error.to_string().contains("/bin/sh has not ended"),
+            "{error}"
+        );
         dies(process);
     }
 

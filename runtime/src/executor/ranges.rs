@@ -33,6 +33,8 @@ pub(super) struct Own {
     pub(super) ids: IdMap,
     /// The directories, as mounts that are nowhere yet.
     pub(super) mounts: Vec<OwnedFd>,
+    /// Of the mounts. Held, for to close the last descriptor of a namespace takes a while.
+    _shown: OwnedFd,
     _taken: File,
 }
 
@@ -46,7 +48,11 @@ impl Own {
                     .into(),
             );
         }
-        if !kernel_is_new_enough(&uname().map(|it| it.release().to_owned()).unwrap_or_default()) {
+        if !kernel_is_new_enough(
+            &uname()
+                .map(|it| it.release().to_owned())
+                .unwrap_or_default(),
+        ) {
             return Err(format!(
                 "overlays need files with the ids that they have on disk; use Linux {}.{} or newer",
                 KERNEL.0, KERNEL.1
@@ -54,7 +60,7 @@ impl Own {
         }
         let (first, taken) = free_range(Path::new(TAKEN), &foreign())?;
         let ids = stored.moved_to(first);
-        let mounts = shown(stored, &ids, directories).map_err(|error| {
+        let (mounts, map) = shown(stored, &ids, directories).map_err(|error| {
             format!(
                 "the files of sandboxes cannot be shown with other ids ({error}); keep cache and scratch directory on ext4, xfs, btrfs or tmpfs"
             )
@@ -62,6 +68,7 @@ impl Own {
         Ok(Self {
             ids,
             mounts,
+            _shown: map,
             _taken: taken,
         })
     }
@@ -70,10 +77,7 @@ impl Own {
 /// Whether this process is root, not only in a container.
 pub(super) fn is_real_root() -> bool {
     let own = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    geteuid().is_root()
-        && own
-            .split_ascii_whitespace()
-            .eq(["0", "0", "4294967295"])
+    geteuid().is_root() && own.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }
 
 fn kernel_is_new_enough(release: &OsStr) -> bool {
@@ -85,8 +89,12 @@ fn kernel_is_new_enough(release: &OsStr) -> bool {
     version >= KERNEL
 }
 
-/// Mounts of directories in which what belongs to `stored` belongs to `ids`.
-fn shown(stored: &IdMap, ids: &IdMap, directories: &[OwnedFd]) -> io::Result<Vec<OwnedFd>> {
+/// Mounts of directories in which what belongs to `stored` belongs to `ids`, and the user namespace that says so.
+fn shown(
+    stored: &IdMap,
+    ids: &IdMap,
+    directories: &[OwnedFd],
+) -> io::Result<(Vec<OwnedFd>, OwnedFd)> {
     let map = stored.shown_as(ids)?;
     let one = |(number, directory): (usize, &OwnedFd)| {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE
@@ -96,7 +104,8 @@ fn shown(stored: &IdMap, ids: &IdMap, directories: &[OwnedFd]) -> io::Result<Vec
         system::show_with_ids(mount.as_fd(), map.as_fd(), number == 0)?;
         Ok(mount)
     };
-    directories.iter().enumerate().map(one).collect()
+    let mounts: io::Result<_> = directories.iter().enumerate().map(one).collect();
+    Ok((mounts?, map))
 }
 
 /// The ranges that `/etc/subuid` and `/etc/subgid` give to somebody.
@@ -133,8 +142,7 @@ fn free_range(taken: &Path, foreign: &[Range<u64>]) -> Result<(u32, File), Strin
     for number in (begin..count).chain(0..begin) {
         let first = POOL.start + number * IDS;
         let range = u64::from(first)..u64::from(first + IDS);
-        let overlaps =
-            |other: &Range<u64>| other.start < range.end && range.start < other.end;
+        let overlaps = |other: &Range<u64>| other.start < range.end && range.start < other.end;
         if foreign.iter().any(overlaps) {
             continue;
         }
@@ -185,7 +193,10 @@ mod tests {
         let both = [one.min(other), one.max(other)];
         assert_eq!(both, [POOL.end - 2 * IDS, POOL.end - IDS]);
         let refused = free_range(&path, &foreign).unwrap_err();
-        assert!(refused.contains(&format!("all {count} ranges")), "{refused}");
+        assert!(
+            refused.contains(&format!("all {count} ranges")),
+            "{refused}"
+        );
         // As a child has it.
         let inherited = held.try_clone().unwrap();
         drop(held);

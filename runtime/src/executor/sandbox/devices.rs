@@ -17,9 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, fstat, mknodat, umask};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{
-    Gid, Pid, Uid, chroot, fchdir, getpid, getppid, setfsgid, setfsuid, setgroups,
-};
+use nix::unistd::{Gid, Pid, Uid, chroot, fchdir, getpid, getppid, setfsgid, setfsuid, setgroups};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};

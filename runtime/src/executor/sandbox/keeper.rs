@@ -40,7 +40,13 @@ pub(in crate::executor) fn keep(
     // What is on disk stays the ids' that all sandboxes share.
     let inside = own.as_ref().map_or(ids, |own| &own.ids);
     let devices = devices::prepare(inside, plan, descriptors.get(1));
-    match ids::enter(inside, Known::Inside, flags, directory, Some(control.as_fd())) {
+    match ids::enter(
+        inside,
+        Known::Inside,
+        flags,
+        directory,
+        Some(control.as_fd()),
+    ) {
         Ok((Fork::Child, birth)) => {
             drop(children);
             let bell = devices.map(|(_, bell)| bell);

@@ -37,14 +37,17 @@ fn sleeper(as_root: bool) -> (Command, String) {
 /// The host's number of the process that has this word among its arguments.
 async fn process_with(word: &str) -> u32 {
     for _ in 0..2000 {
-        let mut processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-            let number = entry.file_name().to_str()?.parse().ok()?;
-            let arguments = fs::read(entry.path().join("cmdline")).ok()?;
-            let mut arguments = arguments.split(|&byte| byte == 0);
-            arguments
-                .any(|argument| argument == word.as_bytes())
-                .then_some(number)
-        });
+        let mut processes = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| {
+                let number = entry.file_name().to_str()?.parse().ok()?;
+                let arguments = fs::read(entry.path().join("cmdline")).ok()?;
+                let mut arguments = arguments.split(|&byte| byte == 0);
+                arguments
+                    .any(|argument| argument == word.as_bytes())
+                    .then_some(number)
+            });
         if let Some(found) = processes.next() {
             return found;
         }
@@ -72,7 +75,11 @@ fn ranges(process: u32) -> [Range<u32>; 2] {
             .split_ascii_whitespace()
             .map(|number| number.parse().unwrap())
             .collect();
-        assert_eq!((numbers.len(), numbers[0], numbers[2]), (3, 0, IDS), "{map}");
+        assert_eq!(
+            (numbers.len(), numbers[0], numbers[2]),
+            (3, 0, IDS),
+            "{map}"
+        );
         numbers[1]..numbers[1] + IDS
     })
 }
@@ -99,7 +106,10 @@ async fn sandboxes_that_run_at_the_same_time_have_different_users_and_groups() {
         seen
     };
     let running = async {
-        tokio::join!(other.run(by_root, &abort), world.sandbox.run(by_user, &abort))
+        tokio::join!(
+            other.run(by_root, &abort),
+            world.sandbox.run(by_user, &abort)
+        )
     };
     let (_, (of_other, of_world, root, user)) = tokio::join!(running, looking);
     for (kind, stored) in [stored.0, stored.1].into_iter().enumerate() {
@@ -109,7 +119,11 @@ async fn sandboxes_that_run_at_the_same_time_have_different_users_and_groups() {
         assert!(are_disjoint(one, &stored), "{one:?} {stored:?}");
         assert!(are_disjoint(two, &stored), "{two:?} {stored:?}");
         assert_eq!(root[kind], vec![one.start; 4]);
-        assert!(user[kind].iter().all(|id| *id > two.start && two.contains(id)));
+        assert!(
+            user[kind]
+                .iter()
+                .all(|id| *id > two.start && two.contains(id))
+        );
     }
     assert_eq!(user[0], vec![of_world[0].start + 1000; 4]);
     let taken = [of_other[0].start, of_world[0].start];
@@ -152,7 +166,10 @@ async fn the_users_of_one_sandbox_have_no_power_over_the_processes_of_another() 
         (by_own, by_foreign, still_there)
     };
     let running = async {
-        tokio::join!(other.run(victim, &abort), world.sandbox.run(attacker, &abort))
+        tokio::join!(
+            other.run(victim, &abort),
+            world.sandbox.run(attacker, &abort)
+        )
     };
     let (_, (by_own, by_foreign, still_there)) = tokio::join!(running, attacking);
     // That user's number is what counts.
@@ -182,10 +199,15 @@ async fn files_belong_to_whom_the_image_and_the_sandbox_say() {
         );
         // Programs of others run as these.
         assert_eq!(
-            world.user("su-id -u; su-id -ru; apt-id -u; apt-id -g").await,
+            world
+                .user("su-id -u; su-id -ru; apt-id -u; apt-id -g")
+                .await,
             "0\n1000\n42\n42"
         );
-        assert_eq!(world.user("(cat /etc/of-apt) 2>&1 | grep -c denied").await, "1");
+        assert_eq!(
+            world.user("(cat /etc/of-apt) 2>&1 | grep -c denied").await,
+            "1"
+        );
         // What comes in, and what changes its owner, on the overlay and on the disk beneath /tmp.
         world.push(b"pushed", "/etc/pushed", 0o640).await.unwrap();
         let source = tempfile::tempdir().unwrap();
@@ -233,7 +255,10 @@ async fn files_belong_to_whom_the_image_and_the_sandbox_say() {
                 },
             )
             .await;
-            assert_eq!((exit.ok(), text.as_str()), (Some(Exit::Exited(0)), "42:42:640\n"));
+            assert_eq!(
+                (exit.ok(), text.as_str()),
+                (Some(Exit::Exited(0)), "42:42:640\n")
+            );
             assert!(eventually(|| scratches(&world).len() == 1));
         }
         world.end().await;

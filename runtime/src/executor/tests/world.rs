@@ -158,8 +158,20 @@ fn system() -> Vec<u8> {
         .symlink("./etc/resolv.conf", "/run/nowhere/resolv.conf")
         .add(EntryType::Regular, "./etc/secret", b"of root", 0o600, 0)
         .add(EntryType::Regular, "./etc/of-apt", b"of _apt", 0o640, 42)
-        .add(EntryType::Regular, "./usr/bin/su-id", &program("id"), 0o4755, 0)
-        .add(EntryType::Regular, "./usr/bin/apt-id", &program("id"), 0o6755, 42);
+        .add(
+            EntryType::Regular,
+            "./usr/bin/su-id",
+            &program("id"),
+            0o4755,
+            0,
+        )
+        .add(
+            EntryType::Regular,
+            "./usr/bin/apt-id",
+            &program("id"),
+            0o6755,
+            42,
+        );
     for file in programs_and_libraries() {
         let inside = format!(".{}", file.to_str().unwrap());
         archive = archive.add(
