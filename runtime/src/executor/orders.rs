@@ -209,7 +209,9 @@ pub(super) enum Report {
         /// It has the ids that all sandboxes share, for this reason.
         shared_ids: Option<String>,
     },
-    /// The sandbox has ended; nothing of it is left.
+    /// The sandbox has ended: none of its processes is left. What it left on disk is being removed.
+    Emptied,
+    /// Nothing of the sandbox is left.
     Gone,
 }
 

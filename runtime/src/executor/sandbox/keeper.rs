@@ -62,10 +62,11 @@ pub(in crate::executor) fn keep(
                 Ok(mut desk) => work::keep(init, &children, control.as_fd(), &mut desk)?,
                 Err(_) => work::keep(init, &children, control.as_fd(), &mut ())?,
             }
+            // Nobody may be listening any more.
+            let _ = message::send(control.as_fd(), &Report::Emptied, &[]);
             if plan.scratch == Scratch::Disk && descriptors.len() == 2 {
                 remove_scratch(ids, &descriptors.remove(1), &scratch)?;
             }
-            // Nobody may be listening any more.
             let _ = message::send(control.as_fd(), &Report::Gone, &[]);
             Ok(())
         }
