@@ -4,10 +4,17 @@
 //! No test harness of rustc's: the executor re-executes this program as its helper, before any thread exists.
 
 use anyhow::{Result, ensure};
+use async_trait::async_trait;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
+use std::fs::File;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
+use task_runtime::artifacts::local::LocalStore;
+use task_runtime::artifacts::{
+    Artifact, ArtifactId, ArtifactStore, NewArtifact, NewFile, Relation, StoreError,
+};
 use task_runtime::executor::{Abort, supervisor_main_if_called};
 use task_runtime::lifecycle::{Stage, Verdict};
 use task_runtime_tests::fixtures::{Bench, Report};
@@ -37,6 +44,11 @@ fn main() {
             "an_abort_ends_work_on_files_in_every_stage",
             abort_of_digests,
         ),
+        trial(
+            "an_abort_ends_the_wait_for_a_store_that_does_not_answer",
+            abort_of_waits,
+        ),
+        trial("an_abort_ends_an_upload_under_way", abort_of_uploads),
         trial("daemons_of_a_command_do_not_survive", daemons),
         trial("names_that_lead_out_of_a_directory_are_refused", escapes),
         trial("invalid_data_are_told_with_every_violation", invalid),
@@ -312,6 +324,86 @@ async fn abort_of_digests() -> Result<()> {
         cleaned_up_by_itself(stage, &report);
     }
     Ok(())
+}
+
+/// A store that gives no file and takes none of a task's, and does not say so.
+struct Silent(Arc<LocalStore>);
+
+#[async_trait]
+impl ArtifactStore for Silent {
+    async fn artifact(&self, id: ArtifactId) -> Result<Artifact, StoreError> {
+        self.0.artifact(id).await
+    }
+
+    async fn fetch_file(&self, _: ArtifactId, _: &str, _: File) -> Result<(), StoreError> {
+        std::future::pending().await
+    }
+
+    async fn upload(&self, artifact: NewArtifact) -> Result<ArtifactId, StoreError> {
+        match artifact.category == "debusine:test" {
+            true => std::future::pending().await,
+            false => self.0.upload(artifact).await,
+        }
+    }
+
+    async fn relate(&self, relation: Relation) -> Result<(), StoreError> {
+        self.0.relate(relation).await
+    }
+
+    async fn relations_from(&self, id: ArtifactId) -> Result<Vec<Relation>, StoreError> {
+        self.0.relations_from(id).await
+    }
+}
+
+async fn abort_of_waits() -> Result<()> {
+    let mut bench = Bench::new()?;
+    let stored = NewArtifact {
+        category: "debusine:test".into(),
+        data: json!({}),
+        files: vec![NewFile {
+            path: "input".into(),
+            content: tempfile::tempfile()?,
+        }],
+        work_request: None,
+        workspace: None,
+    };
+    let input = bench.store.upload(stored).await?;
+    bench.runner.artifacts = Arc::new(Silent(Arc::clone(&bench.store)));
+    let fetching = json!({"artifacts": [input.0], "cleanup": "log"});
+    let uploading = json!({
+        "run": "command", "command": ["touch", "result"], "results": ["result"], "cleanup": "log"
+    });
+    for (stage, data) in [
+        (Stage::FetchInput, fetching),
+        (Stage::UploadArtifacts, uploading),
+    ] {
+        let report = bench.aborted_in(stage, data).await?;
+        assert_eq!(verdict(&report), Verdict::Aborted, "{stage}");
+        assert!(report.stages.contains(&stage), "{stage}: it was reached");
+        assert_eq!(report.stages.last(), Some(&Stage::CleanUp), "{stage}");
+        ensure!(report.left.is_empty(), "{stage}: left: {:?}", report.left);
+    }
+    Ok(())
+}
+
+async fn abort_of_uploads() -> Result<()> {
+    let bench = Bench::new()?;
+    // More than any disk has room for.
+    let data = json!({
+        "run": "command", "command": ["truncate", "-s", "4T", "big"], "results": ["big"], "cleanup": "log"
+    });
+    let report = bench.aborted_in(Stage::UploadArtifacts, data).await?;
+    assert_eq!(verdict(&report), Verdict::Aborted);
+    assert!(report.stages.contains(&Stage::UploadArtifacts));
+    ensure!(report.left.is_empty(), "left: {:?}", report.left);
+    let incoming = bench.directory.path().join("store/incoming");
+    for _ in 0..1000 {
+        if std::fs::read_dir(&incoming)?.next().is_none() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    anyhow::bail!("the upload goes on")
 }
 
 /// A task that came back from the stage that was aborted cleans up itself.

@@ -29,11 +29,13 @@ mod tasks;
 mod work_request;
 mod worker;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
 use output::Output;
 use places::Places;
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 /// How a command ends; its number is the exit status.
@@ -135,9 +137,28 @@ enum Command {
     Completion(completion::Arguments),
 }
 
+impl Arguments {
+    fn of_this_process() -> Result<Self, clap::Error> {
+        let mut command = without_empty_variables(Self::command());
+        let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// Options whose variable is there and empty are not set, as for the places and as unit files and shells write it.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|option| match option.get_env().is_some_and(is_empty) {
+            true => option.env(Resettable::Reset),
+            false => option,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 /// Does what the arguments of this process say.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::of_this_process() {
         Ok(arguments) => arguments,
         Err(error) => return refused(&error),
     };

@@ -279,8 +279,8 @@ impl Conversation<'_> {
                 Ok(Some((Report::Ended { id, end }, _))) if id == self.id => {
                     return Ok(Event::Ended(end));
                 }
+                Ok(Some((Report::Emptied, _)) | None) | Err(_) => return Err(lost()),
                 Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return Err(lost()),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::ExecutorError;
 use super::cgroup::Birth;
+use super::program::Program;
 use super::system::{self, Fork};
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -10,19 +11,24 @@ use nix::unistd::{Gid, Pid, Uid, User, getegid, geteuid, pipe2, setgroups};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::BorrowedFd;
+use std::ops::Range;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 /// How many ids a sandbox has: 0 to 65535, as Debian uses them.
 pub(super) const IDS: u32 = 1 << 16;
 
 /// Where root's sandboxes have their ids if `/etc/subuid` does not say: high up, where neither users nor sub-ids of users are found, and never
 /// the host's own ids: a sandbox whose root is the host's root may write to the kernel's settings.
-const ROOT_BASE: u32 = 0x6000_0000;
+pub(super) const ROOT_BASE: u32 = 0x6000_0000;
 
 /// Where useradd begins to hand out subordinate ids (`SUB_UID_MIN` of login.defs(5)).
 const FIRST_SUBORDINATE: u64 = 100_000;
+
+/// How long `newuidmap` and `newgidmap` may take. They write a line, but may ask a directory service about the user first.
+const MAPPING_TAKES: Duration = Duration::from_secs(60);
 
 /// Which ids of the host are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,40 +127,74 @@ impl IdMap {
         maps
     }
 
-    /// Writes the maps of a process that waits in its new user namespace.
-    fn write(&self, process: Pid, known: Known) -> io::Result<()> {
-        let [users, groups] = self.lines(known);
-        if self.caller.0 == 0 {
-            let text = |lines: &[[u32; 3]]| -> String {
-                lines
-                    .iter()
-                    .map(|[inside, outside, count]| format!("{inside} {outside} {count}\n"))
-                    .collect()
-            };
-            let write = |file: &str, lines: &[[u32; 3]]| {
-                fs::write(format!("/proc/{process}/{file}"), text(lines)).map_err(|error| {
-                    io::Error::other(format!(
-                        "cannot write its {file}: {error}; give root a range in /etc/subuid and /etc/subgid that lies within /proc/self/{file}"
-                    ))
-                })
-            };
-            write("uid_map", &users)?;
-            return write("gid_map", &groups);
+    /// The same for as many ids from another one on.
+    pub(super) fn moved_to(self, first: u32) -> Self {
+        Self {
+            users: first,
+            groups: first,
+            ..self
         }
-        let for_users = start("newuidmap", process, &users)?;
-        let for_groups = start("newgidmap", process, &groups)?;
-        finish("newuidmap", for_users)?;
-        finish("newgidmap", for_groups)
+    }
+
+    /// A user namespace that tells a mount how the ids of this map, which own the files on disk, appear: as those of `other`. Real root's business.
+    /// Single-threaded callers only, who take the status of a child when it has ended: waiting for it here would take longer than everything else.
+    pub(super) fn shown_as(&self, other: &Self) -> io::Result<OwnedFd> {
+        let (stay, say_go) = pipe2(OFlag::O_CLOEXEC)?;
+        let child = match system::fork_into(libc::CLONE_NEWUSER, None).map_err(not_made)? {
+            Fork::Parent(child) => child,
+            Fork::Child => {
+                drop(say_go);
+                let _ = File::from(stay).read(&mut [0]);
+                system::exit(0);
+            }
+        };
+        let maps = [
+            vec![[self.users, other.users, IDS]],
+            vec![[self.groups, other.groups, IDS]],
+        ];
+        write_maps(child, &maps)?;
+        Ok(File::open(format!("/proc/{child}/ns/user"))?.into())
+    }
+
+    /// Writes the maps of a process that waits in its new user namespace. Given up when the other end of `control` is closed.
+    fn write(&self, process: Pid, known: Known, control: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let maps = self.lines(known);
+        if self.caller.0 == 0 {
+            return write_maps(process, &maps);
+        }
+        let [users, groups] = &maps;
+        let for_users = start("newuidmap", process, users)?;
+        let for_groups = start("newgidmap", process, groups)?;
+        finish(for_users, control)?;
+        finish(for_groups, control)
     }
 }
 
+/// Writes the two maps of a process as root.
+fn write_maps(process: Pid, maps: &[Vec<[u32; 3]>; 2]) -> io::Result<()> {
+    for (file, lines) in ["uid_map", "gid_map"].into_iter().zip(maps) {
+        let text: String = lines
+            .iter()
+            .map(|[inside, outside, count]| format!("{inside} {outside} {count}\n"))
+            .collect();
+        fs::write(format!("/proc/{process}/{file}"), text).map_err(|error| {
+            io::Error::other(format!(
+                "cannot write its {file}: {error}; give root a range in /etc/subuid and /etc/subgid that lies within /proc/self/{file}"
+            ))
+        })?;
+    }
+    Ok(())
+}
+
 /// Forks into a new user namespace and further ones (`flags`) and, if given and the kernel lets it, into a cgroup. The child is still the caller, and nobody inside, until it calls
-/// [`become_root`]. Single-threaded callers only. An error says what to do about it.
+/// [`become_root`]. Single-threaded callers only. An error says what to do about it. `control` is the socket of whoever waits for this: closed at its other end,
+/// it is given up.
 pub(super) fn enter(
     map: &IdMap,
     known: Known,
     flags: i32,
     cgroup: Option<BorrowedFd<'_>>,
+    control: Option<BorrowedFd<'_>>,
 ) -> io::Result<(Fork, Birth)> {
     let (go, say_go) = pipe2(OFlag::O_CLOEXEC)?;
     let flags = libc::CLONE_NEWUSER | flags;
@@ -162,7 +202,7 @@ pub(super) fn enter(
     match fork {
         Fork::Parent(child) => {
             drop(go);
-            if let Err(error) = map.write(child, known) {
+            if let Err(error) = map.write(child, known, control) {
                 let _ = kill(child, Signal::SIGKILL);
                 let _ = system::wait_for(child);
                 return Err(error);
@@ -208,28 +248,27 @@ pub(super) fn become_root() -> nix::Result<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
 }
 
-fn start(program: &str, process: Pid, lines: &[[u32; 3]]) -> io::Result<Child> {
-    Command::new(program)
+fn start(program: &'static str, process: Pid, lines: &[[u32; 3]]) -> io::Result<Program> {
+    let mut command = Command::new(program);
+    command
         .arg(process.to_string())
-        .args(lines.iter().flatten().map(u32::to_string))
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| {
-            io::Error::other(format!(
-                "cannot start {program}: {error}; install the package uidmap"
-            ))
-        })
+        .args(lines.iter().flatten().map(u32::to_string));
+    Program::start(command).map_err(|error| {
+        io::Error::other(format!(
+            "cannot start {program}: {error}; install the package uidmap"
+        ))
+    })
 }
 
-fn finish(program: &str, child: Child) -> io::Result<()> {
-    let output = child.wait_with_output()?;
-    if output.status.success() {
+fn finish(program: Program, control: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let name = program.name();
+    let (status, complaint) = program.end(MAPPING_TAKES, control)?;
+    if status.success() {
         return Ok(());
     }
     Err(io::Error::other(format!(
-        "{program} refused: {}; compare /etc/subuid and /etc/subgid with the user's name",
-        String::from_utf8_lossy(&output.stderr).trim()
+        "{name} refused: {}; compare /etc/subuid and /etc/subgid with the user's name",
+        complaint.trim()
     )))
 }
 
@@ -251,14 +290,19 @@ fn subordinate(text: &str, name: Option<&str>, uid: u32) -> Option<u32> {
 fn first_free(texts: &[&str]) -> u64 {
     let ends = texts
         .iter()
-        .flat_map(|text| text.lines())
-        .filter_map(|line| {
-            let mut fields = line.split(':').skip(1);
-            let start: u64 = fields.next()?.trim().parse().ok()?;
-            let count: u64 = fields.next()?.trim().parse().ok()?;
-            Some(start + count)
-        });
+        .flat_map(|text| listed_ranges(text))
+        .map(|range| range.end);
     ends.fold(FIRST_SUBORDINATE, u64::max)
+}
+
+/// All ranges that a text hands out.
+pub(super) fn listed_ranges(text: &str) -> impl Iterator<Item = Range<u64>> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':').skip(1);
+        let start: u64 = fields.next()?.trim().parse().ok()?;
+        let count: u64 = fields.next()?.trim().parse().ok()?;
+        Some(start..start.checked_add(count)?)
+    })
 }
 
 /// How the user gets a range. usermod knows people with a name only.

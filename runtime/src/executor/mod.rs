@@ -22,6 +22,8 @@ mod message;
 mod orders;
 pub(crate) mod owner;
 mod probe;
+mod program;
+mod ranges;
 pub(crate) mod remove;
 mod sandbox;
 mod supervise;

@@ -42,6 +42,8 @@ pub(super) struct SandboxPlan {
     pub(super) scratch: Scratch,
     /// Try an overlay first, else copy the image at once.
     pub(super) overlay: bool,
+    /// Try to get a range of ids that no other sandbox has.
+    pub(super) own_ids: bool,
     /// What it may use, all of it together.
     pub(super) limits: Limits,
 }
@@ -204,8 +206,12 @@ pub(super) enum Report {
         copied: Option<String>,
         /// Its root can make no devices, for this reason.
         without_devices: Option<String>,
+        /// It has the ids that all sandboxes share, for this reason.
+        shared_ids: Option<String>,
     },
-    /// The sandbox has ended; nothing of it is left.
+    /// The sandbox has ended: none of its processes is left. What it left on disk is being removed.
+    Emptied,
+    /// Nothing of the sandbox is left.
     Gone,
 }
 

@@ -44,7 +44,7 @@ pub struct Guarantee {
     pub promise: &'static str,
     /// Why it does not hold, and what to do about it; none if it holds.
     pub missing: Option<String>,
-    /// Whether only few tasks need it, so that a machine without it is in order.
+    /// Whether only few tasks need it, or other guarantees stand beside it, so that a machine without it is in order.
     pub optional: bool,
 }
 
@@ -59,7 +59,7 @@ impl Guarantee {
             name,
             promise,
             missing: tried.as_ref().err().cloned(),
-            optional: name == DEVICES.0,
+            optional: [DEVICES.0, OWN_IDS.0].contains(&name),
         }
     }
 }
@@ -87,6 +87,10 @@ const LIMITS: Promise = (
     "memory, processes and processors are limited for a command as a whole",
 );
 const SUB_IDS: Promise = ("sub-ids", "sandboxes have users and groups of their own");
+const OWN_IDS: Promise = (
+    "own-ids",
+    "sandboxes that run at the same time have different users and groups on the host",
+);
 const SANDBOXES: Promise = ("sandboxes", "sandboxes can be started");
 const OVERLAYS: Promise = (
     "overlays",
@@ -134,12 +138,15 @@ pub async fn probe(scratch: &Path) -> Capabilities {
             "{why}; use a kernel from 5.11 on and keep the scratch directory on ext4, xfs, btrfs or tmpfs"
         )),
     });
-    let devices = made.and_then(|made| made.without_devices.clone().map_or(Ok(()), Err));
+    let holds = |missing: &Option<String>| missing.clone().map_or(Ok(()), Err);
+    let own_ids = made.clone().and_then(|made| holds(&made.shared_ids));
+    let devices = made.and_then(|made| holds(&made.without_devices));
     let guarantees = vec![
         Guarantee::of(HOST_COMMANDS, &children_are_listed()),
         Guarantee::of(FORK_BOMBS, &try_cgroup()),
         Guarantee::of(LIMITS, &try_limits()),
         Guarantee::of(SUB_IDS, &ids),
+        Guarantee::of(OWN_IDS, &own_ids),
         Guarantee::of(SANDBOXES, &sandbox),
         Guarantee::of(OVERLAYS, &overlay),
         Guarantee::of(SOCKETS, &sockets()),
@@ -267,7 +274,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let found = probe(&directory.path().join("scratch")).await;
         eprintln!("{found:#?}");
-        assert_eq!(found.guarantees.len(), 8);
+        assert_eq!(found.guarantees.len(), 9);
         for guarantee in &found.guarantees {
             assert!(
                 guarantee

@@ -216,6 +216,31 @@ pub(super) fn loopback_up(socket: BorrowedFd<'_>) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
+/// Has a mount that is nowhere yet show its files with the ids that a user namespace names for those on disk; if wanted, not to be written to.
+pub(super) fn show_with_ids(
+    mount: BorrowedFd<'_>,
+    user_namespace: BorrowedFd<'_>,
+    read_only: bool,
+) -> nix::Result<()> {
+    // struct mount_attr: attributes to set, to clear, propagation, user namespace.
+    const RDONLY: u64 = 0x1;
+    const IDMAP: u64 = 0x0010_0000;
+    let set = IDMAP | if read_only { RDONLY } else { 0 };
+    let attributes: [u64; 4] = [set, 0, 0, user_namespace.as_raw_fd() as u64];
+    // SAFETY: path and structure live for the call, which reads them only.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
 /// The version of the kernel's Landlock from which on abstract sockets can be kept apart.
 const LANDLOCK_WITH_SCOPES: libc::c_long = 6;
 

@@ -45,7 +45,7 @@ impl Temporary {
         let directory = File::open(&self.path)?;
         let emptied = empty(directory.as_fd());
         if let Some(ids) = self.ids.filter(|_| emptied.is_err()) {
-            match ids::enter(&ids, Known::InsideAndCaller, 0, None)?.0 {
+            match ids::enter(&ids, Known::InsideAndCaller, 0, None, None)?.0 {
                 Fork::Parent(child) => drop(system::wait_for(child)?),
                 Fork::Child => {
                     let emptied = ids::become_root().is_ok() && empty(directory.as_fd()).is_ok();

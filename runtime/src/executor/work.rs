@@ -124,7 +124,10 @@ pub(super) fn attend(
 ) -> io::Result<()> {
     let children = announce_children()?;
     let forked = match ids {
-        Some(ids) => ids::enter(&ids, Known::InsideAndCaller, 0, None).map(|(fork, _)| fork),
+        Some(ids) => {
+            let caller = Some(control.as_fd());
+            ids::enter(&ids, Known::InsideAndCaller, 0, None, caller).map(|(fork, _)| fork)
+        }
         None => system::fork().map_err(io::Error::from),
     };
     let child = match forked {

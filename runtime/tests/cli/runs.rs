@@ -194,6 +194,36 @@ fn commands_get_the_limits_of_the_options_or_of_the_environment() {
 }
 
 #[test]
+fn a_variable_that_is_empty_sets_nothing() {
+    let Some(machine) = Machine::with_task("scripted") else {
+        return;
+    };
+    let data = r#"{"run": "command", "command": ["true"]}"#;
+    let mut command = machine.command(&["run", "scripted", "--data", data]);
+    for name in [
+        "GRACE",
+        "MEMORY_LIMIT",
+        "PROCESS_LIMIT",
+        "CPU_LIMIT",
+        "SCRATCH_MEMORY",
+        "GUEST_MEMORY",
+        "GUEST_STACK",
+        "GUEST_TABLE_ELEMENTS",
+        "GUEST_HANDLES",
+        "GUEST_OUTPUT",
+        "GUEST_CPU",
+        "GUEST_WALL",
+        "LOG_SIZE",
+    ] {
+        command.env(format!("TASK_RUNTIME_{name}"), "");
+    }
+    let ran = Answer::of(command);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let mistaken = machine.ask(&["run", "scripted", "--data", data, "--memory-limit", ""]);
+    assert_eq!(mistaken.status, Some(2), "an empty option is a mistake");
+}
+
+#[test]
 fn a_grace_of_nothing_asks_no_command_to_end() {
     let Some(machine) = Machine::with_task("scripted") else {
         return;

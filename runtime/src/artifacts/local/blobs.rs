@@ -7,6 +7,7 @@
 
 use super::digest::{Copied, Digest, copy, digest_of};
 use super::failure::{Failure, Outcome};
+use super::wanted::Wanted;
 use nix::fcntl::{Flock, FlockArg};
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -119,7 +120,7 @@ struct Received {
 
 impl Reception<'_> {
     /// Copies `content`, from its start to its end, into `incoming/` and syncs it. Memory does not grow with the file.
-    pub(super) fn take(&mut self, content: &File) -> Outcome<Copied> {
+    pub(super) fn take(&mut self, content: &File, wanted: &Wanted) -> Outcome<Copied> {
         let aside = tempfile::Builder::new()
             .prefix("part-")
             .rand_bytes(12)
@@ -129,6 +130,7 @@ impl Reception<'_> {
             content,
             aside.as_file(),
             Some(aside.as_file()),
+            wanted,
             "writing a new file",
         )?;
         if self.received.contains_key(&copied.digest) {

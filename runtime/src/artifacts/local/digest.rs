@@ -1,6 +1,7 @@
 //! SHA-256 digests, and copying a file while hashing it.
 
 use super::failure::{Failure, Outcome};
+use super::wanted::Wanted;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use sha2::{Digest as _, Sha256};
@@ -65,15 +66,21 @@ pub(super) struct Copied {
 /// Copies all of `source` to `target` at its position, and digests what was copied.
 ///
 /// Where the file system can, an empty target shares the source's blocks; the digest is then that of `reread`, which must be the target
-/// itself if the source may change meanwhile. `writing` tells, in an error, what the target is, e.g. `writing a new file`.
+/// itself if the source may change meanwhile. `writing` tells, in an error, what the target is, e.g. `writing a new file`. Given up when it is not
+/// wanted any more.
 pub(super) fn copy(
     source: &File,
     target: &File,
     reread: Option<&File>,
+    wanted: &Wanted,
     writing: &str,
 ) -> Outcome<Copied> {
     if share_blocks(source, target) {
-        let copied = digest_of(reread.unwrap_or(source)).map_err(Failure::io("reading a file"))?;
+        let copied = each_chunk(
+            reread.unwrap_or(source),
+            |error| Failure::io("reading a file")(error),
+            |_| wanted.check(),
+        )?;
         (&*target)
             .seek(SeekFrom::End(0))
             .map_err(Failure::io(writing))?;
@@ -82,7 +89,10 @@ pub(super) fn copy(
     each_chunk(
         source,
         |error| Failure::io("reading the file to copy")(error),
-        |chunk| (&*target).write_all(chunk).map_err(Failure::io(writing)),
+        |chunk| {
+            wanted.check()?;
+            (&*target).write_all(chunk).map_err(Failure::io(writing))
+        },
     )
 }
 

@@ -5,6 +5,7 @@ use super::digest::{Copied, copy};
 use super::failure::{Failure, Outcome};
 use super::paths;
 use super::records;
+use super::wanted::Wanted;
 use crate::artifacts::ArtifactId;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -118,7 +119,7 @@ impl Aside {
         let source = source.map_err(|error| super::lost(id, &aside.place.within, &error))?;
         let writing = format!("exporting {}", aside.place.path.display());
         let target = File::from(target);
-        let copied = copy(&source, &target, None, &writing)?;
+        let copied = copy(&source, &target, None, &Wanted::always(), &writing)?;
         target.sync_all().map_err(Failure::io(writing))?;
         match copied == content {
             true => Ok(aside),

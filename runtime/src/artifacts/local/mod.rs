@@ -27,6 +27,7 @@ mod relations;
 mod schema;
 mod settings;
 mod verify;
+mod wanted;
 mod work_requests;
 
 #[cfg(test)]
@@ -52,13 +53,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wanted::Wanted;
 
 /// Judges a new artifact by the rules of its category before it is stored: why it breaks them, or nothing.
 pub type Validator = Box<dyn Fn(&NewArtifact) -> Result<(), String> + Send + Sync>;
 
 /// An embedded artifact store. Clones are the same store.
 ///
-/// The asynchronous methods do their work on Tokio's blocking threads. An upload whose future is dropped still ends, one way or the other.
+/// The asynchronous methods do their work on Tokio's blocking threads. An upload or a fetch whose future is dropped is given up; an upload that was about
+/// to be done may still be.
 #[derive(Clone)]
 pub struct LocalStore {
     inner: Arc<Inner>,
@@ -120,7 +123,8 @@ impl LocalStore {
         artifact: NewArtifact,
         names: Vec<String>,
     ) -> Result<ArtifactId, StoreError> {
-        self.blocking(move |store| store.import(&artifact, &names))
+        let (wanted, _guard) = Wanted::until_dropped();
+        self.blocking(move |store| store.import(&artifact, &names, &wanted))
             .await
     }
 
@@ -193,7 +197,8 @@ impl ArtifactStore for LocalStore {
 
     async fn fetch_file(&self, id: ArtifactId, path: &str, target: File) -> Result<(), StoreError> {
         let path = path.to_owned();
-        self.blocking(move |store| store.fetch_file(id, &path, &target))
+        let (wanted, _guard) = Wanted::until_dropped();
+        self.blocking(move |store| store.fetch_file(id, &path, &target, &wanted))
             .await
     }
 
@@ -251,7 +256,12 @@ impl Inner {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn import(&self, artifact: &NewArtifact, names: &[String]) -> Outcome<ArtifactId> {
+    fn import(
+        &self,
+        artifact: &NewArtifact,
+        names: &[String],
+        wanted: &Wanted,
+    ) -> Outcome<ArtifactId> {
         check(artifact)?;
         names
             .iter()
@@ -259,7 +269,7 @@ impl Inner {
         (self.validator)(artifact).map_err(Failure::invalid)?;
 
         let mut reception = self.blobs.receive()?;
-        match self.bring_in(&mut reception, artifact, names) {
+        match self.bring_in(&mut reception, artifact, names, wanted) {
             Ok(id) => {
                 reception.finish();
                 Ok(id)
@@ -277,10 +287,11 @@ impl Inner {
         reception: &mut Reception,
         artifact: &NewArtifact,
         names: &[String],
+        wanted: &Wanted,
     ) -> Outcome<ArtifactId> {
         let mut files = Vec::with_capacity(artifact.files.len());
         for file in &artifact.files {
-            files.push((file.path.clone(), reception.take(&file.content)?));
+            files.push((file.path.clone(), reception.take(&file.content, wanted)?));
         }
         reception.publish()?;
         self.write(|rows| {
@@ -319,12 +330,19 @@ impl Inner {
         Ok((file, content))
     }
 
-    fn fetch_file(&self, id: ArtifactId, path: &str, target: &File) -> Outcome<()> {
+    fn fetch_file(
+        &self,
+        id: ArtifactId,
+        path: &str,
+        target: &File,
+        wanted: &Wanted,
+    ) -> Outcome<()> {
         let (source, content) = self.open_file(id, path)?;
         let copied = copy(
             &source,
             target,
             None,
+            wanted,
             &format!("writing a copy of {path:?}"),
         )?;
         match copied == content {

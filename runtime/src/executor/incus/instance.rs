@@ -2,6 +2,7 @@
 
 use super::{ANSWERS_WITHIN, Answer, COPIES_WITHIN, INCUS_PROFILE, INSTANCE_PREFIX, Incus, OWNER};
 use crate::executor::orders::Credentials;
+use crate::executor::program::Program;
 use crate::executor::user::{self, USER};
 use crate::executor::{
     Abort, Command, Commands, ExecutorError, Exit, Instance, Limits, owner, transfer,
@@ -376,11 +377,10 @@ impl Drop for IncusInstance {
         std::thread::spawn(move || {
             let mut delete = std::process::Command::new(program);
             delete.args(["delete", "--force", &name]);
-            let _ = delete
-                .stdin(std::process::Stdio::null())
-                .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::null())
-                .status();
+            let deleted = Program::start(delete).and_then(|it| it.end(ANSWERS_WITHIN, None));
+            if let Err(error) = deleted {
+                tracing::debug!("{name} is left to the sweep at the next start: {error}");
+            }
         });
     }
 }

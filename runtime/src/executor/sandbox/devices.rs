@@ -7,6 +7,7 @@ use crate::executor::ask::{self, Answer, Question};
 use crate::executor::ids::IdMap;
 use crate::executor::message;
 use crate::executor::orders::{SandboxPlan, Scratch};
+use crate::executor::ranges::is_real_root;
 use crate::executor::system::{self, Fork};
 use crate::executor::work::Besides;
 use nix::errno::Errno;
@@ -16,9 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, fstat, mknodat, umask};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{
-    Gid, Pid, Uid, chroot, fchdir, geteuid, getpid, getppid, setfsgid, setfsuid, setgroups,
-};
+use nix::unistd::{Gid, Pid, Uid, chroot, fchdir, getpid, getppid, setfsgid, setfsuid, setgroups};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -56,7 +55,7 @@ pub(super) fn prepare(
     let (Scratch::Disk, Some(arena)) = (plan.scratch, arena) else {
         return Err("the sandbox keeps its files in memory; let it keep them on disk".into());
     };
-    if !is_real_root() {
+    if !may_make_devices() {
         return Err(
             "only root can make devices, and not in a container; run the program as root".into(),
         );
@@ -83,15 +82,9 @@ pub(super) fn prepare(
 }
 
 /// Whether this process is root, not only in a container, and may make devices.
-fn is_real_root() -> bool {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let own = Caller::parse(&read("/proc/self/status"));
-    let everybody = ["0", "0", "4294967295"];
-    geteuid().is_root()
-        && own.is_some_and(|own| own.may_make_devices)
-        && read("/proc/self/uid_map")
-            .split_ascii_whitespace()
-            .eq(everybody)
+fn may_make_devices() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    is_real_root() && Caller::parse(&status).is_some_and(|own| own.may_make_devices)
 }
 
 /// The init's end.

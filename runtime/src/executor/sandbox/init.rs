@@ -3,7 +3,7 @@
 use super::DEFAULT_PROCESSES;
 use super::devices::Bell;
 use super::files;
-use super::mounts::{self, MountError, is_want_of_room};
+use super::mounts::{self, Layers, MountError, is_want_of_room};
 use crate::executor::cgroup::{Birth, Cgroup, OomKills};
 use crate::executor::orders::{Failure, Order, Report, SandboxPlan};
 use crate::executor::supervise::{Territory, Watch, announce_children};
@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(super) fn main(
     plan: &SandboxPlan,
     control: &OwnedFd,
-    descriptors: Vec<OwnedFd>,
+    layers: Layers<'_>,
     scratch: &str,
     cgroup: Option<(&Cgroup, Birth)>,
     bell: Result<Bell, String>,
@@ -33,7 +33,7 @@ pub(super) fn main(
     };
     let furnished = joined
         .map_err(Into::into)
-        .and_then(|_| furnish(plan, descriptors, scratch, bell));
+        .and_then(|_| furnish(plan, layers, scratch, bell));
     let report = match furnished {
         Ok(ready) => ready,
         Err(error) => Report::Done {
@@ -73,17 +73,18 @@ fn why_not(error: &(dyn std::error::Error + 'static)) -> Failure {
 /// Everything between the bare namespaces and the first command.
 fn furnish(
     plan: &SandboxPlan,
-    descriptors: Vec<OwnedFd>,
+    layers: Layers<'_>,
     scratch: &str,
     bell: Result<Bell, String>,
 ) -> Result<Report, Box<dyn std::error::Error>> {
-    let descriptors = mounts::open_again(descriptors)?;
+    let shared_ids = layers.why_shared().map(str::to_owned);
+    let layers = layers.open_again()?;
     ids::become_root()?;
     // Nothing in the sandbox may look into this process or trace it.
     nix::sys::prctl::set_dumpable(false)?;
     system::forget_keys();
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    let entered = mounts::enter_root(plan, descriptors, scratch, bell.is_ok())?;
+    let entered = mounts::enter_root(plan, layers, scratch, bell.is_ok())?;
     nix::unistd::sethostname("localhost")?;
     if !plan.network {
         let any = socket(
@@ -118,6 +119,7 @@ fn furnish(
     Ok(Report::Ready {
         copied: entered.copied,
         without_devices: hung.err(),
+        shared_ids,
     })
 }
 

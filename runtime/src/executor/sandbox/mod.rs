@@ -35,8 +35,11 @@ use tokio::sync::Mutex;
 /// Processes that each user of a sandbox may have if no limit was set.
 pub const DEFAULT_PROCESSES: u64 = 1 << 14;
 
-/// How long the end of a sandbox may take.
+/// How long the processes of a sandbox may take to end.
 const STOP_TAKES: Duration = Duration::from_secs(30);
+
+/// How long it may then take to remove what the sandbox left on disk: millions of files on a slow disk.
+const CLEARING_TAKES: Duration = Duration::from_secs(600);
 
 /// Where a sandbox keeps what it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub struct SandboxOptions {
     pub largest_pull: u64,
     /// Share the image with other sandboxes through an overlay, where the kernel can; else copy it each time.
     pub overlay: bool,
+    /// Have users and groups that no other running sandbox has, where the machine can; else those that all sandboxes share.
+    pub own_ids: bool,
 }
 
 impl SandboxOptions {
@@ -74,6 +79,7 @@ impl SandboxOptions {
             limits: Limits::default(),
             largest_pull: 64 << 30,
             overlay: true,
+            own_ids: true,
         }
     }
 }
@@ -85,6 +91,8 @@ pub(super) struct Made {
     pub(super) copied: Option<String>,
     /// Its root can make no devices, for this reason.
     pub(super) without_devices: Option<String>,
+    /// It has the ids that all sandboxes share, for this reason.
+    pub(super) shared_ids: Option<String>,
 }
 
 /// A running sandbox (the backend `unshare`).
@@ -149,11 +157,13 @@ impl Sandbox {
                 Report::Ready {
                     copied,
                     without_devices,
+                    shared_ids,
                 },
                 _,
             )) => Made {
                 copied,
                 without_devices,
+                shared_ids,
             },
             Some((
                 Report::Done {
@@ -172,6 +182,15 @@ impl Sandbox {
             _image: image,
         };
         Ok((sandbox, made))
+    }
+
+    /// Waits for a report, or for the end of them all.
+    async fn has_reported(&self, is_it: impl Fn(&Report) -> bool) {
+        while let Ok(Some((report, _))) = self.channel.receive::<Report>().await {
+            if is_it(&report) {
+                return;
+            }
+        }
     }
 
     /// Has the init do something with files; the file that it opened, if it was to open one.
@@ -367,18 +386,22 @@ impl Instance for Sandbox {
         if self.channel.send(&Order::Stop, &[]).await.is_err() {
             return Ok(());
         }
-        let gone = async {
-            let _turn = self.turn.lock().await;
-            loop {
-                match self.channel.receive::<Report>().await {
-                    Ok(Some((Report::Gone, _))) | Ok(None) | Err(_) => return,
-                    Ok(Some(_)) => {}
-                }
-            }
+        let emptied = async {
+            let turn = self.turn.lock().await;
+            self.has_reported(|report| matches!(report, Report::Emptied | Report::Gone))
+                .await;
+            turn
         };
-        tokio::time::timeout(STOP_TAKES, gone).await.map_err(|_| {
+        let emptied = tokio::time::timeout(STOP_TAKES, emptied).await;
+        let _turn = emptied.map_err(|_| {
             ExecutorError::System(
                 "the sandbox does not end: one of its processes cannot be killed; look for it with ps (state D)".into(),
+            )
+        })?;
+        let gone = self.has_reported(|report| matches!(report, Report::Gone));
+        tokio::time::timeout(CLEARING_TAKES, gone).await.map_err(|_| {
+            ExecutorError::System(
+                "what the sandbox left on disk is still being removed; is the disk slow, or full of small files?".into(),
             )
         })
     }
@@ -396,6 +419,7 @@ fn plan_of(options: &SandboxOptions) -> SandboxPlan {
             SandboxScratch::Memory(bytes) => Scratch::Memory(bytes),
         },
         overlay: options.overlay,
+        own_ids: options.own_ids,
         limits: options.limits,
     }
 }

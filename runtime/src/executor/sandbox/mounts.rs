@@ -1,23 +1,31 @@
 //! The file system of a sandbox: an overlay on the image, a `/proc` and a small `/dev` of its own, and nothing of the host.
 
 use crate::executor::orders::{SandboxPlan, Scratch};
+use crate::executor::program::Program;
+use crate::executor::ranges::Own;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::unistd::{fchdir, pivot_root};
+use rustix::fs::CWD;
+use rustix::mount::{MoveMountFlags, move_mount};
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 /// Where the new root is put together. Every system has this directory; in the new mount namespace nobody else sees what happens to it.
 const STAGE: &str = "/tmp";
 
 /// The host's devices that a sandbox sees.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// How long the copy of an image may take: a large one on a slow disk.
+const COPYING_TAKES: Duration = Duration::from_secs(3600);
 
 /// What went wrong, and at what.
 #[derive(Debug, thiserror::Error)]
@@ -56,19 +64,58 @@ pub(super) struct Entered {
     pub(super) tmp_on_disk: bool,
 }
 
+/// The directories that come from outside: that of the image and, on disk, the one in which there is a directory for each sandbox.
+pub(super) enum Layers<'a> {
+    /// As they are on disk, with the ids that all sandboxes share, and why.
+    Shared(Vec<OwnedFd>, &'a str),
+    /// As mounts that show them with the sandbox's own ids.
+    Own(&'a Own),
+}
+
+impl Layers<'_> {
+    /// Why there are no ids of its own, if there are none.
+    pub(super) fn why_shared(&self) -> Option<&str> {
+        match self {
+            Self::Shared(_, why) => Some(why),
+            Self::Own(_) => None,
+        }
+    }
+
+    /// Opens directories once more: those that were opened outside belong to the outside's mounts, from which nothing can be mounted here.
+    ///
+    /// To be called while this process is still the caller, who may search the directories above.
+    pub(super) fn open_again(self) -> Result<Self, MountError> {
+        match self {
+            Self::Shared(directories, why) => Ok(Self::Shared(open_again(directories)?, why)),
+            Self::Own(own) => Ok(Self::Own(own)),
+        }
+    }
+
+    /// The directories, from which something can be mounted here. Own ones find their place on the stage.
+    fn directories(self) -> Result<Vec<OwnedFd>, MountError> {
+        let own = match self {
+            Self::Shared(directories, _) => return Ok(directories),
+            Self::Own(own) => own,
+        };
+        let placed = own.mounts.iter().enumerate().map(|(number, mount)| {
+            let place = format!("{STAGE}/layer{number}");
+            fs::create_dir(&place).map_err(at(&place))?;
+            let whole = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            move_mount(mount, "", CWD, &*place, whole).map_err(at(&place))?;
+            open_directory(&place)
+        });
+        placed.collect()
+    }
+}
+
 /// Makes the sandbox's file system the root of this process, which is the only one in its namespaces. `tmp_on_disk` is a wish that an image whose `/tmp` is
 /// not empty does not grant.
 pub(super) fn enter_root(
     plan: &SandboxPlan,
-    descriptors: Vec<OwnedFd>,
+    layers: Layers<'_>,
     scratch: &str,
     tmp_on_disk: bool,
 ) -> Result<Entered, MountError> {
-    let mut descriptors = descriptors.into_iter();
-    let image = descriptors
-        .next()
-        .ok_or(io::ErrorKind::NotFound)
-        .map_err(at("the image"))?;
     let devices = open_devices()?;
     let nothing = None::<&str>;
     mount(
@@ -93,6 +140,11 @@ pub(super) fn enter_root(
     )
     .map_err(at("a file system in memory"))?;
     let stage = open_directory(STAGE)?;
+    let mut descriptors = layers.directories()?.into_iter();
+    let image = descriptors
+        .next()
+        .ok_or(io::ErrorKind::NotFound)
+        .map_err(at("the image"))?;
     let base = match (plan.scratch, descriptors.next()) {
         (Scratch::Disk, Some(arena)) => {
             mkdirat(&arena, scratch, Mode::S_IRWXU).map_err(at("the scratch directory"))?;
@@ -128,10 +180,7 @@ pub(super) fn enter_root(
     })
 }
 
-/// Opens directories once more: those that were opened outside belong to the outside's mounts, from which nothing can be mounted here.
-///
-/// To be called while this process is still the caller, who may search the directories above.
-pub(super) fn open_again(directories: Vec<OwnedFd>) -> Result<Vec<OwnedFd>, MountError> {
+fn open_again(directories: Vec<OwnedFd>) -> Result<Vec<OwnedFd>, MountError> {
     let open_one = |outside: OwnedFd| {
         let path = fs::read_link(path_of(&outside)).map_err(at("a directory"))?;
         let name = path.display().to_string();
@@ -206,20 +255,17 @@ fn mount_image(
     .map_err(at("the copied image"))?;
     // The host's cp, still: it knows everything about sparse files, links and attributes.
     fchdir(image).map_err(at("the image"))?;
-    let copied = Command::new("cp")
-        .args(["--archive", "--reflink=auto", "--", ".", root])
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(at("copying the image"))?;
-    let complaint = String::from_utf8_lossy(&copied.stderr);
-    let error = match copied.status.success() {
+    let mut copy = Command::new("cp");
+    copy.args(["--archive", "--reflink=auto", "--", ".", root]);
+    let copied = Program::start(copy).and_then(|copy| copy.end(COPYING_TAKES, None));
+    let (status, complaint) = copied.map_err(at("copying the image"))?;
+    let error = match status.success() {
         true => return Ok(Some(why)),
         false if complaint.contains(Errno::ENOSPC.desc()) => Errno::ENOSPC.into(),
         false if complaint.contains(Errno::EDQUOT.desc()) => Errno::EDQUOT.into(),
         false => {
             let first = complaint.lines().next().unwrap_or_default();
-            io::Error::other(format!("cp failed ({}): {first}", copied.status))
+            io::Error::other(format!("cp failed ({status}): {first}"))
         }
     };
     Err(at("copying the image")(error))

@@ -67,28 +67,34 @@ async fn sandboxes_and_files() {
     let Some(world) = World::new().await else {
         return;
     };
-    let (mut starts, mut stops) = (Vec::new(), Vec::new());
-    for number in 0..40 {
-        let scratch = match number % 2 {
+    let mut stops = Vec::new();
+    let mut starts = [const { Vec::new() }; 4];
+    for number in 0..160 {
+        let scratch = match number & 1 {
             0 => SandboxScratch::Disk(world.directory.path().join("scratch")),
             _ => SandboxScratch::Memory(64 << 20),
         };
+        let mut options = SandboxOptions::new(scratch);
+        options.own_ids = number & 2 == 0;
         let image = world.image().await;
         let start = Instant::now();
-        let sandbox = Sandbox::start(
-            &world.cache,
-            image,
-            SandboxOptions::new(scratch),
-            &Abort::new(),
-        )
-        .await
-        .unwrap();
-        starts.push(start.elapsed());
+        let sandbox = Sandbox::start(&world.cache, image, options, &Abort::new())
+            .await
+            .unwrap();
+        starts[number & 3].push(start.elapsed());
         let start = Instant::now();
         sandbox.stop().await.unwrap();
         stops.push(start.elapsed());
     }
-    show("sandbox: start", starts);
+    let kinds = [
+        "on disk, own ids",
+        "in memory, own ids",
+        "on disk",
+        "in memory",
+    ];
+    for (kind, starts) in kinds.into_iter().zip(starts) {
+        show(&format!("sandbox: start {kind}"), starts);
+    }
     show("sandbox: stop", stops);
     world.sandbox.create_user(&Abort::new()).await.unwrap();
     for as_root in [true, false] {

@@ -4,6 +4,7 @@ mod abort;
 mod commands;
 mod devices;
 mod floods;
+mod ids;
 mod images;
 mod incus;
 mod isolation;

@@ -93,6 +93,41 @@ async fn a_copy_serves_where_no_overlay_can_be_mounted() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_started_in_a_sandbox_is_said_in_words_and_the_sandbox_goes_on() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    world
+        .root("echo 'no program' > /tmp/plain; printf '\\1\\2' > /tmp/noise; chmod 755 /tmp/noise; mkdir -m 700 /tmp/closed")
+        .await;
+    let mut lost = shell("true");
+    lost.directory = Some("/no/such/place".into());
+    let mut kept_out = shell("true");
+    kept_out.directory = Some("/tmp/closed".into());
+    let many = (0..100_000).map(|number| format!("{number:0>40}"));
+    let cases = [
+        (command(["no-such-program-here"]), "no such program"),
+        (command(["/tmp/plain"]), "not executable"),
+        (command(["/tmp/noise"]), "neither a program"),
+        (command(["echo", "a\0b"]), "argument 1 contains a NUL"),
+        (lost, "/no/such/place does not exist"),
+        (kept_out, "/tmp/closed"),
+        (
+            command(["/bin/true".to_owned()].into_iter().chain(many)),
+            "longer than the system allows",
+        ),
+    ];
+    for (command, words) in cases {
+        match world.sandbox.run(command, &Abort::new()).await {
+            Err(ExecutorError::Command(text)) => assert!(text.contains(words), "{text}"),
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+    assert_eq!(world.user("echo alive").await, "alive");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn leftovers_of_a_command_are_killed_before_the_next() {
     let Some(world) = World::new().await else {
         return;

@@ -156,7 +156,22 @@ fn system() -> Vec<u8> {
         .file("./etc/group", b"root:x:0:\ntty:x:5:\nusers:x:100:\n")
         .file("./etc/nsswitch.conf", b"passwd: files\ngroup: files\n")
         .symlink("./etc/resolv.conf", "/run/nowhere/resolv.conf")
-        .add(EntryType::Regular, "./etc/secret", b"of root", 0o600, 0);
+        .add(EntryType::Regular, "./etc/secret", b"of root", 0o600, 0)
+        .add(EntryType::Regular, "./etc/of-apt", b"of _apt", 0o640, 42)
+        .add(
+            EntryType::Regular,
+            "./usr/bin/su-id",
+            &program("id"),
+            0o4755,
+            0,
+        )
+        .add(
+            EntryType::Regular,
+            "./usr/bin/apt-id",
+            &program("id"),
+            0o6755,
+            42,
+        );
     for file in programs_and_libraries() {
         let inside = format!(".{}", file.to_str().unwrap());
         archive = archive.add(
@@ -168,6 +183,11 @@ fn system() -> Vec<u8> {
         );
     }
     archive.finish()
+}
+
+/// A program of this machine.
+fn program(name: &str) -> Vec<u8> {
+    fs::read(Path::new("/usr/bin").join(name)).unwrap()
 }
 
 fn programs_and_libraries() -> BTreeSet<PathBuf> {

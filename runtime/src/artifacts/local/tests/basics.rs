@@ -6,6 +6,7 @@ use crate::artifacts::{ArtifactId, ArtifactStore, RelationType, StoreError};
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
 
 #[tokio::test]
 async fn an_artifact_comes_back_as_it_was_stored() {
@@ -54,6 +55,26 @@ async fn the_same_content_is_stored_once() {
     let store = fixture.store_path();
     assert_eq!(files_beneath(&store.join("files")).len(), 3);
     assert_eq!(files_beneath(&store.join("incoming")).len(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_for_which_nobody_waits_any_more_is_given_up_and_leaves_nothing() {
+    let fixture = Fixture::new();
+    let artifact = test_artifact(&[("big", b"")]);
+    // More than any disk has room for.
+    artifact.files[0].content.set_len(4 << 40).unwrap();
+    let upload = fixture.store.upload(artifact);
+    let waited = tokio::time::timeout(Duration::from_millis(100), upload).await;
+    assert!(waited.is_err(), "{waited:?}");
+    let incoming = fixture.store_path().join("incoming");
+    for _ in 0..1000 {
+        if files_beneath(&incoming).is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(files_beneath(&incoming).len(), 0);
+    assert_eq!(fixture.add(&[("a", b"one")]).await, ArtifactId(1));
 }
 
 #[tokio::test]
