@@ -180,7 +180,7 @@ fn pool(instances: u32, options: &EngineOptions) -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Raises the engine's epoch while some store may be running a guest, and sleeps otherwise.
+/// Raises the engine's epoch while some store may be running a guest, and sleeps otherwise, until one does.
 #[derive(Default)]
 struct Ticker {
     running: AtomicUsize,
@@ -200,10 +200,10 @@ impl Ticker {
                 while let (Some(ticker), Some(engine)) = (ticker.upgrade(), engine.upgrade()) {
                     engine.increment_epoch();
                     let idle = ticker.running.load(Ordering::Acquire) == 0;
+                    // It might be the last one that holds them.
                     drop((ticker, engine));
                     match idle {
-                        // Not for ever: the engine may be dropped meanwhile.
-                        true => std::thread::park_timeout(Duration::from_secs(1)),
+                        true => std::thread::park(),
                         false => std::thread::sleep(TICK),
                     }
                 }
@@ -218,6 +218,20 @@ impl Ticker {
                 .clone()
         });
     }
+
+    /// Whoever is woken before he sleeps does not fall asleep.
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+impl Drop for Ticker {
+    /// The thread finds nothing left to tick for.
+    fn drop(&mut self) {
+        self.wake();
+    }
 }
 
 /// Keeps the ticker awake for as long as it lives.
@@ -226,10 +240,8 @@ pub(super) struct Running(Arc<Ticker>);
 impl Running {
     fn new(ticker: &Arc<Ticker>) -> Self {
         // Only the first one finds the ticker asleep.
-        if ticker.running.fetch_add(1, Ordering::AcqRel) == 0
-            && let Some(thread) = ticker.thread.get()
-        {
-            thread.unpark();
+        if ticker.running.fetch_add(1, Ordering::AcqRel) == 0 {
+            ticker.wake();
         }
         Self(Arc::clone(ticker))
     }

@@ -402,7 +402,10 @@ impl Worker {
             &self.operator,
             &ending.abort,
         );
-        match run.await {
+        let ended = run.await;
+        // The delivery may be large, and take long.
+        memory::give_back();
+        match ended {
             Ok(entry) => {
                 self.operator.ended(id, entry.report());
                 self.deliver_last(entry, ending).await
