@@ -3,7 +3,6 @@
 use super::limits::{LimitReached, Limits, Meter, Metered, TICK};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{
     CallHook, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Store,

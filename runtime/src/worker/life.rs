@@ -402,7 +402,9 @@ impl Worker {
             &self.operator,
             &ending.abort,
         );
-        let ended = run.await;
+        let Some(ended) = self.unless_starved(id, ending, run).await else {
+            return After::Listen;
+        };
         // The delivery may be large, and take long.
         memory::give_back();
         match ended {

@@ -78,7 +78,7 @@ impl Server {
     ) -> Result<(), ServerError> {
         let writing = |error| writing(expected.url, error);
         let mut received = Received::new(target).map_err(writing)?;
-        let mut repetition = Repetition::new(self.patience());
+        let mut repetition = Repetition::new(self);
         let mut attempts = 0;
         loop {
             let before = received.size;

@@ -67,6 +67,17 @@ pub struct Traffic {
     received: AtomicU64,
     sent: AtomicU64,
     advances: AtomicU64,
+    /// Requests that fail at the moment, and are tried again.
+    waiting: AtomicU64,
+    /// How many there have ever been.
+    waits: AtomicU64,
+}
+
+/// How waiting for a server stands. Two that are equal are the same wait, during which nothing came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    number: u64,
+    received: u64,
 }
 
 impl Traffic {
@@ -88,6 +99,14 @@ impl Traffic {
     /// A delivery got further.
     pub fn advance(&self) {
         self.advances.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The wait for a server that does not do what it is asked; none if none of its answers is waited for again.
+    pub fn wait(&self) -> Option<Wait> {
+        (self.waiting.load(Ordering::Relaxed) > 0).then(|| Wait {
+            number: self.waits.load(Ordering::Relaxed),
+            received: self.received(),
+        })
     }
 
     pub(super) fn add_received(&self, bytes: usize) {
@@ -231,7 +250,7 @@ impl Server {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, ServerError> {
-        let mut repetition = Repetition::new(&self.patience);
+        let mut repetition = Repetition::new(self);
         loop {
             match self.once(method.clone(), path, body).await {
                 Err(error) => repetition.pause(error).await?,
@@ -388,37 +407,61 @@ impl Answer {
 
 /// Pauses that grow, until patience ends.
 pub(super) struct Repetition<'a> {
-    patience: &'a Patience,
+    server: &'a Server,
     pause: Duration,
-    failing_since: Option<Instant>,
+    failing: Option<Failing<'a>>,
+}
+
+/// A request that is tried again.
+struct Failing<'a> {
+    since: Instant,
+    traffic: &'a Traffic,
+}
+
+impl<'a> Failing<'a> {
+    fn begin(traffic: &'a Traffic) -> Self {
+        traffic.waits.fetch_add(1, Ordering::Relaxed);
+        traffic.waiting.fetch_add(1, Ordering::Relaxed);
+        Self {
+            since: Instant::now(),
+            traffic,
+        }
+    }
+}
+
+impl Drop for Failing<'_> {
+    fn drop(&mut self) {
+        self.traffic.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<'a> Repetition<'a> {
-    pub(super) fn new(patience: &'a Patience) -> Self {
+    pub(super) fn new(server: &'a Server) -> Self {
         Self {
-            patience,
-            pause: patience.first_pause,
-            failing_since: None,
+            server,
+            pause: server.patience.first_pause,
+            failing: None,
         }
     }
 
     /// Waits before a repetition; gives the error back if there should be none.
     pub(super) async fn pause(&mut self, error: ServerError) -> Result<(), ServerError> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        let is_worthwhile =
-            error.is_temporary() || self.patience.for_permission && error.is_forbidden();
-        if !is_worthwhile || since.elapsed() + self.pause > self.patience.give_up {
+        let patience = &self.server.patience;
+        let begin = || Failing::begin(&self.server.traffic);
+        let since = self.failing.get_or_insert_with(begin).since;
+        let is_worthwhile = error.is_temporary() || patience.for_permission && error.is_forbidden();
+        if !is_worthwhile || since.elapsed() + self.pause > patience.give_up {
             return Err(error);
         }
         tracing::info!("{error}; trying again in {:?}", self.pause);
         sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(self.patience.longest_pause);
+        self.pause = (self.pause * 2).min(patience.longest_pause);
         Ok(())
     }
 
     /// Something worked: the next failure is a first one.
     pub(super) fn succeeded(&mut self) {
-        *self = Self::new(self.patience);
+        *self = Self::new(self.server);
     }
 }
 

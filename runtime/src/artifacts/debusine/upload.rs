@@ -21,7 +21,7 @@ const PIECE: usize = 256 << 10;
 /// How often content that the server finds damaged is sent again from its beginning.
 const ATTEMPTS: u32 = 3;
 
-/// How many requests in a row may bring the upload no further.
+/// How many answers in a row may bring the upload no further. Who does not answer, or not now, is waited for instead.
 const FRUITLESS: u32 = 5;
 
 /// What the server says of an upload.
@@ -64,7 +64,7 @@ impl Server {
 
 impl Upload<'_> {
     async fn send(&self) -> Result<(), ServerError> {
-        let mut repetition = Repetition::new(self.server.patience());
+        let mut repetition = Repetition::new(self.server);
         let (mut attempts, mut fruitless, mut most) = (0, 0, 0);
         let mut at = None;
         loop {
@@ -82,9 +82,13 @@ impl Upload<'_> {
                     )));
                 }
                 Ok(Progress::Has(count)) => {
-                    fruitless = if count > most { 0 } else { fruitless + 1 };
-                    most = most.max(count);
-                    repetition.succeeded();
+                    if count > most {
+                        (fruitless, most) = (0, count);
+                        repetition.succeeded();
+                    } else if at.is_some_and(|from| count <= from) {
+                        fruitless += 1;
+                    }
+                    // What it has lost is sent again, however many chunks that takes.
                     Some(count)
                 }
                 Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
