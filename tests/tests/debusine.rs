@@ -405,6 +405,22 @@ async fn a_chunk_of_which_nothing_is_kept_is_not_sent_for_ever() -> Result<()> {
 }
 
 #[tokio::test]
+async fn chunks_that_are_too_large_for_a_proxy_become_smaller() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let content = content(1_000_000);
+    server.state().longest_body = Some(300_000);
+    let id = artifacts(&server)?.upload(artifact(&content)).await?;
+    assert!(server.state().content(id.0, PATH) == Some(&content[..]));
+    server.state().contents.clear();
+    server.state().longest_body = Some(100);
+    let error = artifacts(&server)?.upload(artifact(&content)).await;
+    let words = error.expect_err("nothing gets through").to_string();
+    assert!(words.contains("413"), "{words}");
+    assert!(server.state().count("PUT", "/files/") < 60);
+    Ok(())
+}
+
+#[tokio::test]
 async fn content_that_the_server_has_is_not_sent() -> Result<()> {
     let server = FakeServer::start().await?;
     let store = artifacts(&server)?;

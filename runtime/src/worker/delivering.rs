@@ -2,7 +2,7 @@
 
 use super::life::Worker;
 use super::spool::{Delivered, Entry, Undelivered};
-use crate::artifacts::debusine::ServerError;
+use crate::artifacts::debusine::{Server, ServerError};
 use crate::executor::Abort;
 use std::future::Future;
 use tokio::time::{sleep, timeout};
@@ -96,12 +96,13 @@ impl Worker {
         &self,
         id: u64,
         ending: &Ending,
+        server: &Server,
         run: impl Future<Output = T>,
     ) -> Option<T> {
         tokio::pin!(run);
         tokio::select! {
             outcome = &mut run => return Some(outcome),
-            () = self.starved(ending) => {}
+            () = self.starved(ending, server) => {}
         }
         tracing::warn!(
             "work request {id}: the worker is to end, and the server is away from which the task waits for its inputs: aborting it"
@@ -115,13 +116,12 @@ impl Worker {
     }
 
     /// The worker is to end, and all the while a task has waited for the server in vain.
-    async fn starved(&self, ending: &Ending) {
+    async fn starved(&self, ending: &Ending, server: &Server) {
         ending.drain.cancelled().await;
-        let traffic = self.server.traffic();
         loop {
-            let before = traffic.wait();
+            let before = server.wait();
             sleep(self.rhythm.drain).await;
-            if before.is_some() && traffic.wait() == before {
+            if before.is_some() && server.wait() == before {
                 return;
             }
         }

@@ -395,14 +395,15 @@ impl Worker {
             tracing::info!("work request {id}: it has been run before; delivering that result");
             return self.deliver_last(entry, ending).await;
         }
+        let server = self.server.clone().for_a_purpose();
         let run = self.dispatch.run(
             &work_request,
-            &self.server,
+            &server,
             &self.spool,
             &self.operator,
             &ending.abort,
         );
-        let Some(ended) = self.unless_starved(id, ending, run).await else {
+        let Some(ended) = self.unless_starved(id, ending, &server, run).await else {
             return After::Listen;
         };
         // The delivery may be large, and take long.

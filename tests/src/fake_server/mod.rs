@@ -83,6 +83,8 @@ pub struct State {
     uploads: HashMap<(u64, String), Vec<u8>>,
     /// How many times more it will find a file damaged when it has all of it.
     pub damages: u32,
+    /// The longest body that a proxy in front of it lets through, in bytes.
+    pub longest_body: Option<usize>,
     /// How many times more it will have lost half of what it had of a file when more of that comes.
     pub losses: u32,
     /// How many times more it will be ended when it has all of a file, before it has verified and kept it.

@@ -67,10 +67,15 @@ pub struct Traffic {
     received: AtomicU64,
     sent: AtomicU64,
     advances: AtomicU64,
-    /// Requests that fail at the moment, and are tried again.
-    waiting: AtomicU64,
+}
+
+/// Requests of one purpose that fail.
+#[derive(Debug, Default)]
+struct Waits {
+    /// How many do at the moment, and are tried again.
+    now: AtomicU64,
     /// How many there have ever been.
-    waits: AtomicU64,
+    ever: AtomicU64,
 }
 
 /// How waiting for a server stands. Two that are equal are the same wait, during which nothing came.
@@ -101,14 +106,6 @@ impl Traffic {
         self.advances.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The wait for a server that does not do what it is asked; none if none of its answers is waited for again.
-    pub fn wait(&self) -> Option<Wait> {
-        (self.waiting.load(Ordering::Relaxed) > 0).then(|| Wait {
-            number: self.waits.load(Ordering::Relaxed),
-            received: self.received(),
-        })
-    }
-
     pub(super) fn add_received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -129,6 +126,7 @@ pub struct Server {
     patience: Patience,
     chunk: u64,
     traffic: Arc<Traffic>,
+    waits: Arc<Waits>,
 }
 
 /// Bytes both ways, once the server has agreed to another protocol.
@@ -179,6 +177,7 @@ impl Server {
             patience,
             chunk: CHUNK,
             traffic: Arc::default(),
+            waits: Arc::default(),
         })
     }
 
@@ -219,6 +218,20 @@ impl Server {
     /// What has passed between it and us, whatever the token and the patience.
     pub fn traffic(&self) -> Arc<Traffic> {
         Arc::clone(&self.traffic)
+    }
+
+    /// The same server for another purpose: whoever waits for it there is not counted here.
+    pub fn for_a_purpose(mut self) -> Self {
+        self.waits = Arc::default();
+        self
+    }
+
+    /// How waiting for it stands; none if no request fails at the moment.
+    pub fn wait(&self) -> Option<Wait> {
+        (self.waits.now.load(Ordering::Relaxed) > 0).then(|| Wait {
+            number: self.waits.ever.load(Ordering::Relaxed),
+            received: self.traffic.received(),
+        })
     }
 
     /// The address beneath which its interface is, without a `/` at the end.
@@ -415,23 +428,23 @@ pub(super) struct Repetition<'a> {
 /// A request that is tried again.
 struct Failing<'a> {
     since: Instant,
-    traffic: &'a Traffic,
+    waits: &'a Waits,
 }
 
 impl<'a> Failing<'a> {
-    fn begin(traffic: &'a Traffic) -> Self {
-        traffic.waits.fetch_add(1, Ordering::Relaxed);
-        traffic.waiting.fetch_add(1, Ordering::Relaxed);
+    fn begin(waits: &'a Waits) -> Self {
+        waits.ever.fetch_add(1, Ordering::Relaxed);
+        waits.now.fetch_add(1, Ordering::Relaxed);
         Self {
             since: Instant::now(),
-            traffic,
+            waits,
         }
     }
 }
 
 impl Drop for Failing<'_> {
     fn drop(&mut self) {
-        self.traffic.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waits.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -447,7 +460,7 @@ impl<'a> Repetition<'a> {
     /// Waits before a repetition; gives the error back if there should be none.
     pub(super) async fn pause(&mut self, error: ServerError) -> Result<(), ServerError> {
         let patience = &self.server.patience;
-        let begin = || Failing::begin(&self.server.traffic);
+        let begin = || Failing::begin(&self.server.waits);
         let since = self.failing.get_or_insert_with(begin).since;
         let is_worthwhile = error.is_temporary() || patience.for_permission && error.is_forbidden();
         if !is_worthwhile || since.elapsed() + self.pause > patience.give_up {

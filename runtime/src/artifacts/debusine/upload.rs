@@ -32,12 +32,17 @@ enum Progress {
     Complete,
 }
 
+/// The smallest chunk that is tried where chunks are too large, in bytes.
+const SMALLEST: u64 = 64 << 10;
+
 /// A file on its way.
 struct Upload<'a> {
     server: &'a Server,
     path: String,
     content: Arc<File>,
     size: u64,
+    /// How much of it one request carries.
+    chunk: AtomicU64,
     /// The most that was ever sent of it: to send something again is no advance.
     furthest: Arc<AtomicU64>,
 }
@@ -56,6 +61,7 @@ impl Server {
             path: format!("/artifact/{artifact}/files/{}/", quoted(path)),
             content: Arc::new(content),
             size,
+            chunk: self.chunk().into(),
             furthest: Arc::default(),
         };
         upload.send().await
@@ -101,6 +107,16 @@ impl Upload<'_> {
                     (fruitless, most) = (0, 0);
                     None
                 }
+                // A proxy in front of the server lets no more through.
+                Err(error)
+                    if error.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
+                        && self.chunk.load(Ordering::Relaxed) > SMALLEST =>
+                {
+                    let less = self.chunk.load(Ordering::Relaxed) / 2;
+                    self.chunk.store(less, Ordering::Relaxed);
+                    tracing::warn!("{error}; trying {less} bytes at a time");
+                    None
+                }
                 // A gap, or a chunk that was partly written.
                 Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) && at.is_some() => {
                     fruitless += 1;
@@ -144,7 +160,7 @@ impl Upload<'_> {
 
     /// Sends a chunk.
     async fn chunk(&self, from: u64) -> Result<Progress, ServerError> {
-        let end = self.size.min(from + self.server.chunk());
+        let end = self.size.min(from + self.chunk.load(Ordering::Relaxed));
         let sent = Arc::new(AtomicU64::new(from));
         let (told, furthest) = (Arc::clone(&sent), Arc::clone(&self.furthest));
         let traffic = self.server.traffic();
