@@ -48,7 +48,6 @@ def built(worker: Worker, server: Server) -> float:
     with worker.working(server):
         begun = perf_counter()
         work = server.offer("sbuild", data, dynamic_data)
-        work.go_on.set()
         if not work.completed.wait(LONGEST) or work.result != "success":
             raise Wrong(f"{worker.command[0]}: {work.result or f'no result within {LONGEST} s'}: {worker.last_words()}")
         return perf_counter() - begun

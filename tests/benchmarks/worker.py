@@ -6,11 +6,12 @@ Both sides serve the same server, the small one of debusine.py, in turn.
 import shutil
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter, sleep
+from time import clock_gettime, perf_counter, sleep
 
-from debusine import Artifact, Server, digests
+from debusine import PING_EVERY, Artifact, Server, digests
 from rows import Row, Samples, Wrong, paired
 from world import SYSTEM_PATH, World
 
@@ -72,6 +73,7 @@ class Process:
     """What the kernel knows of a process."""
 
     def __init__(self, number: int):
+        self.number = number
         self.place = Path(f"/proc/{number}")
 
     def memory(self, key: str) -> float:
@@ -84,14 +86,15 @@ class Process:
         (self.place / "clear_refs").write_text("5")
 
     def processor_time(self) -> float:
-        """Seconds of all its threads; of those that live, to the nanosecond (kernel documentation, sched-stats)."""
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in (self.place / "task").iterdir()) / 1e9
+        """Seconds of all its threads, also of those that have ended: its processor-time clock (clock_getcpuclockid(3))."""
+        return clock_gettime(~self.number << 3 | 2)
 
 
 def measure(world: World) -> list[Row]:
     """Rows for the life of a worker."""
     here, reference = sides(world)
-    rows = start_and_idleness(world, here, reference)
+    rows = start(world, here, reference)
+    rows.append(idleness(here, reference))
     rows += large_file(world, here, reference)
     shutil.rmtree(here.home, ignore_errors=True)
     return rows
@@ -109,49 +112,57 @@ def sides(world: World) -> tuple[Worker, Worker | None]:
     return here, Worker([str(REFERENCE)], theirs, {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "TMPDIR": str(world.scratch)})
 
 
-def start_and_idleness(world: World, here: Worker, reference: Worker | None) -> list[Row]:
-    """From the start of the process to metadata that the server has accepted; then nothing happens."""
+def start(world: World, here: Worker, reference: Worker | None) -> list[Row]:
+    """From the start of the process to metadata that the server has accepted; what it takes to wait then."""
     server = Server()
 
-    def lived(worker: Worker) -> dict[str, Samples]:
+    def started(worker: Worker) -> dict[str, Samples]:
         with worker.working(server) as (process, seconds):
             sleep(0.5)
-            before = process.processor_time()
-            sleep(1)
-            used = process.processor_time() - before
-            return {"start": [seconds * 1000], "idle": [process.memory("VmRSS")], "processor": [used * 60_000]}
+            return {"start": [seconds * 1000], "idle": [process.memory("VmRSS")]}
 
-    lived(here)  # compiles the tasks, and asks which architectures there are
-    ours, theirs = paired(lambda: lived(here), (lambda: lived(reference)) if reference else None, rounds=5, seconds=20)
+    started(here)  # compiles the tasks, and asks which architectures there are
+    ours, theirs = paired(lambda: started(here), (lambda: started(reference)) if reference else None, rounds=5, seconds=20)
     server.close()
     return [
         Row("worker, start to metadata accepted", "ms", ours.get("start"), theirs.get("start"), goal=250),
         Row("worker, idle: resident memory", "MiB", ours.get("idle"), theirs.get("idle"), goal=IDLE),
-        Row("worker, idle: processor time", "ms/min", ours.get("processor"), theirs.get("processor"), goal=5),
     ]
 
 
+def idleness(here: Worker, reference: Worker | None) -> Row:
+    """Nothing happens but the server's pings. Both sides wait side by side: it takes a while, and costs nothing."""
+
+    def waited(worker: Worker) -> Samples:
+        server = Server()
+        with worker.working(server) as (process, _):
+            sleep(1)
+            before = process.processor_time()
+            # As often as it is asked whether it is still there, so it is in any minute.
+            sleep(PING_EVERY)
+            used = process.processor_time() - before
+        server.close()
+        return [used * 1000 * 60 / PING_EVERY]
+
+    sides = [worker for worker in (here, reference) if worker]
+    with ThreadPoolExecutor(len(sides)) as both:
+        ours, *theirs = both.map(waited, sides)
+    return Row("worker, idle: processor time", "ms/min", ours, theirs[0] if theirs else None, goal=5)
+
+
 def large_file(world: World, here: Worker, reference: Worker | None) -> list[Row]:
-    """The task mergeuploads fetches an upload with a large file, and uploads what it made of it: the same files."""
-    server = Server({1: upload_with_a_large_file(world.scratch / "upload")})
+    """The task mergeuploads, twice. An upload that lacks its .changes file is fetched, and nothing can be done with it. A whole one is
+    fetched, and its files are uploaded again."""
+    upload = upload_with_a_large_file(world.scratch / "upload")
+    rest = {name: content for name, content in upload.files.items() if not name.endswith(".changes")}
+    server = Server({1: upload, 2: Artifact(upload.category, upload.data, rest)})
 
     def carried(worker: Worker) -> dict[str, Samples]:
         with worker.working(server) as (process, _):
             sleep(0.5)
-            process.forget_peak()
-            begun = process.processor_time()
-            work = server.offer("mergeuploads", {"input": {"uploads": [1]}}, {"input_uploads_ids": [1]})
-            try:
-                if not work.created.wait(60):
-                    raise Wrong(f"{worker.command[0]}: no upload within 60 s: {worker.last_words()}")
-                fetched = {"fetch": [process.processor_time() - begun], "fetch memory": [process.memory("VmHWM")]}
-                process.forget_peak()
-                begun = process.processor_time()
-            finally:
-                work.go_on.set()
-            if not work.completed.wait(60) or work.result != "success":
-                raise Wrong(f"{worker.command[0]}: {work.result or 'no result within 60 s'}: {worker.last_words()}")
-            return fetched | {"upload": [process.processor_time() - begun], "upload memory": [process.memory("VmHWM")]}
+            fetch, fetch_memory = done(server, worker, process, 2, "failure")
+            both, both_memory = done(server, worker, process, 1, "success")
+            return {"fetch": [fetch], "fetch memory": [fetch_memory], "both": [both], "both memory": [both_memory]}
 
     ours, theirs = paired(lambda: carried(here), (lambda: carried(reference)) if reference else None, rounds=2, seconds=60)
     server.close()
@@ -159,9 +170,19 @@ def large_file(world: World, here: Worker, reference: Worker | None) -> list[Row
     return [
         Row("500 MiB download: processor time", "s", ours.get("fetch"), theirs.get("fetch"), goal=1),
         Row("500 MiB download: peak resident memory", "MiB", ours.get("fetch memory"), theirs.get("fetch memory"), goal=PEAK, note=above),
-        Row("500 MiB upload: processor time", "s", ours.get("upload"), theirs.get("upload")),
-        Row("500 MiB upload: peak resident memory", "MiB", ours.get("upload memory"), theirs.get("upload memory"), goal=PEAK, note=above),
+        Row("500 MiB download and upload: processor time", "s", ours.get("both"), theirs.get("both")),
+        Row("500 MiB download and upload: peak memory", "MiB", ours.get("both memory"), theirs.get("both memory"), goal=PEAK, note=above),
     ]
+
+
+def done(server: Server, worker: Worker, process: Process, upload: int, expected: str) -> tuple[float, float]:
+    """Has an upload merged; the processor time in seconds, and the most memory in MiB, from offer to result."""
+    process.forget_peak()
+    begun = process.processor_time()
+    work = server.offer("mergeuploads", {"input": {"uploads": [upload]}}, {"input_uploads_ids": [upload]})
+    if not work.completed.wait(60) or work.result != expected:
+        raise Wrong(f"{worker.command[0]}: {work.result or 'no result within 60 s'}: {worker.last_words()}")
+    return process.processor_time() - begun, process.memory("VmHWM")
 
 
 def upload_with_a_large_file(directory: Path) -> Artifact:

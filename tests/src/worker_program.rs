@@ -43,18 +43,14 @@ impl WorkerProgram {
         for name in ["configuration", "tasks"] {
             fs::create_dir(directory.path().join(name))?;
         }
-        for task in TASKS {
-            let file = format!("{task}.wasm");
-            let there = task_directories().into_iter().map(|it| it.join(&file));
-            let there = there.into_iter().find(|it| it.exists());
-            let there = there.context("build the components first: make tasks guests")?;
-            symlink(there, directory.path().join("tasks").join(&file))?;
-        }
         let this = Self {
             // What is compiled once is there for all.
             cache: worker_cache(),
             directory,
         };
+        for task in TASKS {
+            this.add_task(task)?;
+        }
         this.configure(&format!("[General]\napi-url = {api_url}\n"))?;
         this.set_token(TOKEN, 0o600)?;
         Ok(this)
@@ -88,9 +84,31 @@ impl WorkerProgram {
         Ok(fs::remove_file(self.place("configuration/token"))?)
     }
 
+    /// Offers one more task.
+    pub fn add_task(&self, task: &str) -> Result<()> {
+        let file = format!("{task}.wasm");
+        let there = task_directories().into_iter().map(|it| it.join(&file));
+        let there = there.into_iter().find(|it| it.exists());
+        let there = there.context("build the components first: make tasks guests")?;
+        Ok(symlink(there, self.place("tasks").join(&file))?)
+    }
+
     /// The program with all that names its places, and these arguments. It is killed when it is dropped.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(program().context("the program is not built")?);
+        self.command_within(&[], arguments)
+    }
+
+    /// The same, started by another program which becomes it, e.g. `unshare`.
+    pub fn command_within(&self, outer: &[&str], arguments: &[&str]) -> Result<Command> {
+        let program = program().context("the program is not built")?;
+        let mut command = match outer {
+            [] => Command::new(program),
+            [outer, rest @ ..] => {
+                let mut command = Command::new(outer);
+                command.args(rest).arg(program);
+                command
+            }
+        };
         command.arg("--tasks").arg(self.place("tasks"));
         command.arg("--cache").arg(&self.cache).arg("worker");
         command

@@ -9,7 +9,7 @@ use task_runtime::artifacts::debusine::{Server, ServerArtifacts};
 use task_runtime::artifacts::{
     ArtifactId, ArtifactStore, NewArtifact, NewFile, Relation, RelationType, StoreError,
 };
-use task_runtime_tests::fake_server::{FakeServer, TOKEN, Trouble};
+use task_runtime_tests::fake_server::{FakeServer, State, TOKEN, Trouble};
 use task_runtime_tests::living_worker::QUICK;
 
 /// Path of a file that wants quoting.
@@ -332,6 +332,91 @@ async fn damage_of_many_chunks_is_sent_again_from_the_beginning() -> Result<()> 
     let (first, last) = ("bytes 0-999/7500", "bytes 7000-7499/7500");
     let count = |wanted: &str| ranges.clone().filter(|range| *range == wanted).count();
     assert_eq!((count(first), count(last)), (3, 3));
+    Ok(())
+}
+
+#[tokio::test]
+async fn chunks_that_the_server_has_lost_are_sent_again_however_many() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let content = content(40 * 1000 + 500);
+    let asked = Server::new(&server.api_url(), QUICK)?.with_token(TOKEN)?;
+    let store = ServerArtifacts::new(asked.with_chunk(1000));
+    let losing = async {
+        // Half of so much are more chunks than answers that may be of no use.
+        let is_far = |state: &State| state.count("PUT", "/files/") > 25;
+        server.wait_until("many chunks", is_far).await;
+        server.state().losses = 1;
+    };
+    server.fault(
+        "PUT",
+        "/files/",
+        Trouble::Late(Duration::from_millis(10)),
+        u32::MAX,
+    );
+    let (id, ()) = tokio::join!(store.upload(artifact(&content)), losing);
+    let id = id?;
+    assert!(server.state().content(id.0, PATH) == Some(&content[..]));
+    assert_eq!(server.state().losses, 0);
+    // As many chunks as it has, the question, the refused one, the question again, and at least ten that were lost.
+    assert!(server.state().count("PUT", "/files/") > 41 + 3 + 10);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_loses_what_it_has_again_and_again_is_given_up() -> Result<()> {
+    let server = FakeServer::start().await?;
+    server.state().losses = u32::MAX;
+    let asked = Server::new(&server.api_url(), QUICK)?.with_token(TOKEN)?;
+    let store = ServerArtifacts::new(asked.with_chunk(1000));
+    let error = store.upload(artifact(&content(40_000))).await;
+    let error = error.expect_err("it gets nowhere");
+    assert!(matches!(error, StoreError::Invalid(_)), "{error}");
+    let words = error.to_string();
+    assert!(words.contains("Please continue from"), "{words}");
+    let requests = server.state().count("PUT", "/files/");
+    assert!(requests < 40, "{requests}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_not_taken_now_is_sent_until_it_is() -> Result<()> {
+    let server = FakeServer::start().await?;
+    // More often than answers may be of no use. How far it has got the server tells at once each time.
+    for _ in 0..8 {
+        server.fault("PUT", "/files/", Trouble::Late(Duration::ZERO), 1);
+        server.fault("PUT", "/files/", Trouble::Answer(502, "<html>"), 1);
+    }
+    let id = artifacts(&server)?.upload(artifact(b"content")).await?;
+    assert_eq!(server.state().content(id.0, PATH), Some(&b"content"[..]));
+    assert_eq!(server.state().count("PUT", "/files/"), 18);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chunk_of_which_nothing_is_kept_is_not_sent_for_ever() -> Result<()> {
+    let server = FakeServer::start().await?;
+    server.fault("PUT", "/files/", Trouble::Late(Duration::ZERO), 1);
+    server.fault("PUT", "/files/", Trouble::Forgotten, u32::MAX);
+    let error = artifacts(&server)?.upload(artifact(b"content")).await;
+    let error = error.expect_err("it gets nowhere");
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    assert!(server.state().count("PUT", "/files/") < 10);
+    Ok(())
+}
+
+#[tokio::test]
+async fn chunks_that_are_too_large_for_a_proxy_become_smaller() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let content = content(1_000_000);
+    server.state().longest_body = Some(300_000);
+    let id = artifacts(&server)?.upload(artifact(&content)).await?;
+    assert!(server.state().content(id.0, PATH) == Some(&content[..]));
+    server.state().contents.clear();
+    server.state().longest_body = Some(100);
+    let error = artifacts(&server)?.upload(artifact(&content)).await;
+    let words = error.expect_err("nothing gets through").to_string();
+    assert!(words.contains("413"), "{words}");
+    assert!(server.state().count("PUT", "/files/") < 60);
     Ok(())
 }
 

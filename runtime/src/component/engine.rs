@@ -3,7 +3,6 @@
 use super::limits::{LimitReached, Limits, Meter, Metered, TICK};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{
     CallHook, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
@@ -184,7 +183,7 @@ fn pool(instances: u32, options: &EngineOptions) -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Raises the engine's epoch while some store may be running a guest, and sleeps otherwise.
+/// Raises the engine's epoch while some store may be running a guest, and sleeps otherwise, until one does.
 #[derive(Default)]
 struct Ticker {
     running: AtomicUsize,
@@ -204,10 +203,10 @@ impl Ticker {
                 while let (Some(ticker), Some(engine)) = (ticker.upgrade(), engine.upgrade()) {
                     engine.increment_epoch();
                     let idle = ticker.running.load(Ordering::Acquire) == 0;
+                    // It might be the last one that holds them.
                     drop((ticker, engine));
                     match idle {
-                        // Not for ever: the engine may be dropped meanwhile.
-                        true => std::thread::park_timeout(Duration::from_secs(1)),
+                        true => std::thread::park(),
                         false => std::thread::sleep(TICK),
                     }
                 }
@@ -222,6 +221,20 @@ impl Ticker {
                 .clone()
         });
     }
+
+    /// Whoever is woken before he sleeps does not fall asleep.
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+impl Drop for Ticker {
+    /// The thread finds nothing left to tick for.
+    fn drop(&mut self) {
+        self.wake();
+    }
 }
 
 /// Keeps the ticker awake for as long as it lives.
@@ -230,10 +243,8 @@ pub(super) struct Running(Arc<Ticker>);
 impl Running {
     fn new(ticker: &Arc<Ticker>) -> Self {
         // Only the first one finds the ticker asleep.
-        if ticker.running.fetch_add(1, Ordering::AcqRel) == 0
-            && let Some(thread) = ticker.thread.get()
-        {
-            thread.unpark();
+        if ticker.running.fetch_add(1, Ordering::AcqRel) == 0 {
+            ticker.wake();
         }
         Self(Arc::clone(ticker))
     }

@@ -146,3 +146,31 @@ async fn a_pool_that_cannot_be_had_is_done_without() {
     let engine = Engine::with(options).expect("it does without");
     assert_eq!(engine.options().pool, None);
 }
+
+/// Threads of this process that tick.
+fn tickers() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names
+        .filter(|name| name.trim_end() == "epoch-ticker")
+        .count()
+}
+
+#[test]
+fn the_clock_of_guests_ends_with_its_engine() {
+    let engine = Engine::new().unwrap();
+    let copy = engine.clone();
+    drop(engine.meter(&LIMITS));
+    drop(engine);
+    assert!(tickers() > 0, "it is still needed");
+    drop(copy);
+    // Others may be those of other tests, which end too.
+    for _ in 0..3000 {
+        if tickers() == 0 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{} threads tick for nobody", tickers());
+}

@@ -1,11 +1,11 @@
-//! Delivery in a worker's life: as long as it takes, or as long as a worker that ends has for it.
+//! What waits for the server in a worker's life: as long as it takes, or as long as a worker that ends has for it.
 
 use super::life::Worker;
 use super::spool::{Delivered, Entry, Undelivered};
-use crate::artifacts::debusine::ServerError;
+use crate::artifacts::debusine::{Server, ServerError};
 use crate::executor::Abort;
 use std::future::Future;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Whether the worker is to end, as its work sees it.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +87,43 @@ impl Worker {
             outcome = something => Some(outcome),
             () = self.aborted(ending) => None,
             () = self.drained_in_vain(ending) => None,
+        }
+    }
+
+    /// What comes of a run. One that waits for a server which is away keeps no worker from ending: it is aborted, and the server hands it out
+    /// again. None if it does not end then: what runs is dropped.
+    pub(super) async fn unless_starved<T>(
+        &self,
+        id: u64,
+        ending: &Ending,
+        server: &Server,
+        run: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::pin!(run);
+        tokio::select! {
+            outcome = &mut run => return Some(outcome),
+            () = self.starved(ending, server) => {}
+        }
+        tracing::warn!(
+            "work request {id}: the worker is to end, and the server is away from which the task waits for its inputs: aborting it"
+        );
+        ending.abort.cancel();
+        let ended = timeout(self.rhythm.agony, run).await;
+        if ended.is_err() {
+            tracing::error!("work request {id}: the task did not end in time; dropping it");
+        }
+        ended.ok()
+    }
+
+    /// The worker is to end, and all the while a task has waited for the server in vain.
+    async fn starved(&self, ending: &Ending, server: &Server) {
+        ending.drain.cancelled().await;
+        loop {
+            let before = server.wait();
+            sleep(self.rhythm.drain).await;
+            if before.is_some() && server.wait() == before {
+                return;
+            }
         }
     }
 

@@ -6,14 +6,16 @@ use super::statistics::Statistics;
 use super::work_request::{ErrorCode, Outcome, Report, WorkRequest};
 use crate::artifacts::ArtifactStore;
 use crate::artifacts::debusine::{Patience, Server, ServerArtifacts};
-use crate::component::{LoadedComponent, Registry, RegistryError};
+use crate::component::{LoadedComponent, Manifest, Registry, RegistryError};
 use crate::executor::{Abort, Commands, ExecutorError, Instance};
 use crate::host::bindings::debusine::task::executor::Backend;
 use crate::host::executor::image_file;
 use crate::host::{
     Downloads, Executors, Facts, Linkers, PathPart, PreparedImage, TaskConfigError, Violation,
 };
-use crate::lifecycle::{RunError, RunOptions, RunRequest, RunResult, Runner, Verdict};
+use crate::lifecycle::{
+    RunError, RunOptions, RunRequest, RunResult, Runner, Verdict, check_machine,
+};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -62,11 +64,14 @@ impl Dispatch {
         let entry = Arc::new(Mutex::new(spool.begin(work_request)?));
         let report = match self.load(work_request).await {
             Err(report) => Some(report),
-            Ok(loaded) => {
-                let store = spooling(server, &entry);
-                self.execute(&loaded, work_request, store, operator, abort)
-                    .await
-            }
+            Ok(loaded) => match suits(&loaded, work_request).await {
+                Err(report) => Some(report),
+                Ok(()) => {
+                    let store = spooling(server, &entry);
+                    self.execute(&loaded, work_request, store, operator, abort)
+                        .await
+                }
+            },
         };
         let mut entry = take(entry);
         match report {
@@ -89,12 +94,7 @@ impl Dispatch {
                 format!("Task: {name} is of type {kind}, not {TASK_TYPE}"),
             ));
         }
-        let failed = |words: String| {
-            Report::error(
-                ErrorCode::SetupFailed,
-                format!("Task: {name} Error setup: {words}"),
-            )
-        };
+        let failed = |words: String| setup_failed(name, &words);
         let registry = Arc::clone(&self.registry);
         let wanted = name.clone();
         // Compiling a task for the first time takes seconds of processor time.
@@ -168,6 +168,27 @@ impl Dispatch {
             options: self.options.clone(),
         }
     }
+}
+
+/// Whether this machine has what the task needs: else the server is told so, and not of a failure in the middle of a run, which would be taken
+/// for the package's.
+async fn suits(loaded: &LoadedComponent, work_request: &WorkRequest) -> Result<(), Report> {
+    let name = &work_request.task_name;
+    let path = loaded.path.clone();
+    let manifest = tokio::task::spawn_blocking(move || Manifest::of(&path)).await;
+    let manifest = match manifest {
+        Ok(Ok(manifest)) => manifest,
+        Ok(Err(error)) => return Err(setup_failed(name, &error.to_string())),
+        Err(error) => return Err(setup_failed(name, &error.to_string())),
+    };
+    check_machine(manifest.needs.as_ref(), &work_request.task_data)
+        .await
+        .map_err(|error| setup_failed(name, &error.to_string()))
+}
+
+fn setup_failed(task: &str, words: &str) -> Report {
+    let message = format!("Task: {task} Error setup: {words}");
+    Report::error(ErrorCode::SetupFailed, message)
 }
 
 /// Inputs from the server, however long it is away; outputs to the spool.

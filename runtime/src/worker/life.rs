@@ -138,6 +138,7 @@ struct Present<'a> {
 impl Worker {
     /// Lives until it is asked to stop, or until `stop` is dropped.
     pub async fn run(self, mut stop: watch::Receiver<Stop>) {
+        memory::share();
         let (heard, mut listening) = watch::channel(Heard::default());
         let renew = Arc::new(Notify::new());
         let connection = Connection {
@@ -395,14 +396,20 @@ impl Worker {
             tracing::info!("work request {id}: it has been run before; delivering that result");
             return self.deliver_last(entry, ending).await;
         }
+        let server = self.server.clone().for_a_purpose();
         let run = self.dispatch.run(
             &work_request,
-            &self.server,
+            &server,
             &self.spool,
             &self.operator,
             &ending.abort,
         );
-        match run.await {
+        let Some(ended) = self.unless_starved(id, ending, &server, run).await else {
+            return After::Listen;
+        };
+        // The delivery may be large, and take long.
+        memory::give_back();
+        match ended {
             Ok(entry) => {
                 self.operator.ended(id, entry.report());
                 self.deliver_last(entry, ending).await

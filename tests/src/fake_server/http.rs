@@ -150,6 +150,10 @@ pub(super) async fn attend(mut stream: TcpStream, state: Arc<Mutex<State>>) -> i
             Some(Trouble::Short(length)) => (answer(), None, length),
             Some(Trouble::Slow(pause)) => (answer(), Some(pause), usize::MAX),
             Some(Trouble::Body(body)) => (answer().with_body(body.to_vec()), None, usize::MAX),
+            Some(Trouble::Forgotten) => {
+                let reply = Reply::empty(200).with("Range", "bytes=0-0");
+                (reply, None, usize::MAX)
+            }
             None if request.path.ends_with("/worker/connect/") => {
                 return websocket::attend(stream, &request, state).await;
             }

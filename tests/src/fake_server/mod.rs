@@ -42,6 +42,8 @@ pub enum Trouble {
     Slow(Duration),
     /// It is done; the body of the answer is another one.
     Body(&'static [u8]),
+    /// Nothing is done, and the answer to an upload is that of success: nothing is there.
+    Forgotten,
 }
 
 /// A trouble that waits for its request.
@@ -81,6 +83,10 @@ pub struct State {
     uploads: HashMap<(u64, String), Vec<u8>>,
     /// How many times more it will find a file damaged when it has all of it.
     pub damages: u32,
+    /// The longest body that a proxy in front of it lets through, in bytes.
+    pub longest_body: Option<usize>,
+    /// How many times more it will have lost half of what it had of a file when more of that comes.
+    pub losses: u32,
     /// How many times more it will be ended when it has all of a file, before it has verified and kept it.
     pub deaths_before_verification: u32,
     faults: Vec<Fault>,

@@ -52,6 +52,8 @@ pub struct Moment {
 pub enum Part {
     /// When so many bytes of the question's body have passed; questions with shorter ones do not count.
     Question(u64),
+    /// When all of the question has passed, and there is no answer yet; questions without a body do not count.
+    Between,
     /// When so many bytes of the answer's body have passed, or all of a shorter one.
     Answer(u64),
 }
@@ -191,6 +193,7 @@ async fn connect(worker: TcpStream, server: TcpStream, state: &Mutex<State>) -> 
         )
         .await?;
         locked(state).sent += asked.length;
+        stand_still(&mut stops.between).await?;
 
         let head = Head::read(&mut server).await?;
         let status = head.first.split(' ').nth(1).and_then(|it| it.parse().ok());
@@ -223,6 +226,7 @@ async fn connect(worker: TcpStream, server: TcpStream, state: &Mutex<State>) -> 
 #[derive(Default)]
 struct Stops {
     question: Option<Stop>,
+    between: Option<Stop>,
     answer: Option<Stop>,
 }
 
@@ -236,6 +240,7 @@ impl Stops {
         let mut state = locked(state);
         let is_long = |part| match (part, &length) {
             (Part::Question(after), Length::Bytes(length)) => *length > after,
+            (Part::Between, Length::Bytes(length)) => *length > 0,
             _ => true,
         };
         let is_like = |moment: &Moment| {
@@ -253,6 +258,7 @@ impl Stops {
         let mut stops = Self::default();
         match moment.part {
             Part::Question(after) => stops.question = Some(Stop { after, reached }),
+            Part::Between => stops.between = Some(Stop { after: 0, reached }),
             Part::Answer(after) => stops.answer = Some(Stop { after, reached }),
         }
         stops

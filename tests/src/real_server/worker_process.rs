@@ -4,6 +4,7 @@ use super::{MINUTES, RealServer, SECONDS, wait_for};
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -62,12 +63,7 @@ Worker.objects.create_with_fqdn('localhost', token)
 answer = token.key
 ";
         let token = server.python(program)?;
-        let path = self.place("configuration/token");
-        fs::write(&path, token.as_str().context("a token")?)?;
-        Ok(fs::set_permissions(
-            &path,
-            PermissionsExt::from_mode(0o600),
-        )?)
+        self.set_token(token.as_str().context("a token")?)
     }
 
     /// Starts it.
@@ -76,6 +72,31 @@ answer = token.key
             .create(true)
             .append(true)
             .open(self.place("log"))?;
+        let mut command = self.command();
+        let process = command.stdin(Stdio::null()).stderr(log).spawn()?;
+        self.processes().push(process.id());
+        Ok(WorkerProcess(process))
+    }
+
+    /// What `--check` finds: of each thing whether it is good, and words.
+    pub fn check(&self) -> Result<Vec<Value>> {
+        let mut command = self.command();
+        let output = command.args(["--check", "--json"]).output()?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Gives it another token.
+    pub fn set_token(&self, token: &str) -> Result<()> {
+        let path = self.place("configuration/token");
+        fs::write(&path, token)?;
+        Ok(fs::set_permissions(
+            &path,
+            PermissionsExt::from_mode(0o600),
+        )?)
+    }
+
+    fn command(&self) -> Command {
         // It goes with the test, even if that is killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(&self.program);
@@ -91,9 +112,7 @@ answer = token.key
         command.env_remove("TMPDIR");
         // Images stay on this machine: they are compressed for speed.
         command.env("XZ_OPT", "-1 -T0");
-        let process = command.stdin(Stdio::null()).stderr(log).spawn()?;
-        self.processes().push(process.id());
-        Ok(WorkerProcess(process))
+        command
     }
 
     /// Its token, once it is registered.

@@ -1,7 +1,7 @@
 //! What operators do: they enable and disable workers, abort work, put a second worker beside the first.
 
 use crate::{LONG, SHORT, Together, home, trial};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
 use task_runtime_tests::real_server::{RealServer, SECONDS, SilentMirror, Wire, wait_for};
@@ -22,6 +22,11 @@ pub fn trials() -> Vec<Trial> {
             "work_that_was_aborted_on_the_server_does_not_hold_up_what_follows",
             SHORT,
             aborted,
+        ),
+        trial(
+            "check_tells_whether_the_server_lets_the_worker_work",
+            SHORT,
+            checked,
         ),
         trial(
             "two_workers_side_by_side_share_the_work",
@@ -106,6 +111,44 @@ async fn aborted() -> Result<()> {
     ensure!(shown["result"] == "success", "{shown}");
     let shown = server.show(id).await?;
     ensure!(shown["status"] == "aborted", "{shown}");
+    Ok(())
+}
+
+async fn checked() -> Result<()> {
+    let server = RealServer::start()?;
+    let wire = Wire::to(server.address).await?;
+    let home = home(&server, &wire)?;
+    let check = |what: &str| -> Result<(bool, String)> {
+        let findings = home.check()?;
+        let found = findings.iter().find(|it| it["what"] == what);
+        let found = found.with_context(|| format!("nothing on {what}: {findings:?}"))?;
+        let words = found["words"].as_str().unwrap_or_default();
+        Ok((found["good"] == true, words.to_owned()))
+    };
+    let may_not = || -> Result<()> {
+        let (good, words) = check("access")?;
+        ensure!(!good && words.contains("manage_worker enable"), "{words}");
+        ensure!(check("server")?.0, "it is Debusine that says no");
+        Ok(())
+    };
+    home.enrol(&server)?;
+    let token = home.token().await?;
+    let (good, words) = check("access")?;
+    ensure!(good, "{words}");
+    server.admin(&["manage_worker", "disable", &token])?;
+    may_not()?;
+    server.admin(&["manage_worker", "enable", &token])?;
+    let (good, words) = check("access")?;
+    ensure!(good, "{words}");
+    home.set_token(&"f".repeat(64))?;
+    may_not()?;
+    // It asks who it is, and nothing else.
+    let said = wire.exchanges();
+    let paths: Vec<_> = said.iter().map(|said| said.path.as_str()).collect();
+    ensure!(
+        paths.iter().all(|path| *path == "/api/1.0/whoami/"),
+        "{paths:?}"
+    );
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 use task_runtime_tests::fake_server::{FakeServer, TOKEN, Trouble, work_request};
-use task_runtime_tests::worker_program::WorkerProgram;
+use task_runtime_tests::worker_program::{Process, WorkerProgram};
+use tokio::process::Command;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -32,6 +33,10 @@ pub fn trials() -> Vec<Trial> {
         program_trial(
             "a_worker_whose_token_was_deleted_on_the_server_waits_and_does_not_register_anew",
             deleted_token,
+        ),
+        program_trial(
+            "what_the_machine_lacks_for_a_task_is_told_to_the_server_as_the_error_it_is",
+            unsuitable,
         ),
     ]
 }
@@ -352,5 +357,48 @@ async fn deleted_token() -> Result<()> {
     server.hand_out(work_request(1, "noop", json!({})));
     let _process = worker.start(&[])?;
     ensure!(report(&server, 1).await["result"] == "success");
+    Ok(())
+}
+
+async fn unsuitable() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let worker = WorkerProgram::of(&server)?;
+    worker.add_task("mmdebstrap")?;
+    // A user namespace that can have none within.
+    let none = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let outer = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "sh",
+        "-c",
+        none,
+        "sh",
+    ];
+    let mut tried = Command::new(outer[0]);
+    tried.args(&outer[1..]).arg("true");
+    if !tried.output().await.is_ok_and(|it| it.status.success()) {
+        eprintln!("skipped: no user namespace can be made without the power to make more");
+        return Ok(());
+    }
+    let mut command = worker.command_within(&outer, &[])?;
+    let _process = Process(command.stderr(worker.log_file()?).spawn()?);
+    let data = json!({
+        "bootstrap_options": {"architecture": "amd64", "variant": "essential"},
+        "bootstrap_repositories": [{"mirror": "http://127.0.0.1:9/debian", "suite": "bookworm", "components": ["main"]}],
+    });
+    server.hand_out(work_request(1, "mmdebstrap", data));
+    let document = report(&server, 1).await;
+    ensure!(document["result"] == "error", "{document}");
+    let error = &document["output_data"]["errors"][0];
+    let words = error["message"].as_str().unwrap_or_default();
+    let told = "Task: mmdebstrap Error setup: mmdebstrap needs a user namespace, which this machine does not give: ";
+    ensure!(error["code"] == "setup-failed", "{document}");
+    ensure!(words.starts_with(told), "{words}");
+    ensure!(server.state().artifacts.is_empty());
+
+    // What needs none is not held up.
+    server.hand_out(work_request(2, "noop", json!({})));
+    ensure!(report(&server, 2).await["result"] == "success");
     Ok(())
 }

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
             drained,
         ),
         program_trial("a_second_signal_ends_a_drain_at_once", ended_at_once),
+        program_trial("nothing_wakes_a_worker_that_waits", waits),
         program_trial("metrics_are_offered_over_http", metrics),
     ]
 }
@@ -136,6 +138,43 @@ async fn ended_at_once() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     anyhow::bail!("its task lives on")
+}
+
+/// How often each thread of a process has been switched to.
+fn wake_ups(id: u32) -> Result<BTreeMap<String, u64>> {
+    let mut counted = BTreeMap::new();
+    for task in std::fs::read_dir(format!("/proc/{id}/task"))? {
+        let place = task?.path();
+        // Threads that wait for more work end after a while.
+        let Ok(status) = std::fs::read_to_string(place.join("status")) else {
+            continue;
+        };
+        let line = status
+            .lines()
+            .find_map(|it| it.strip_prefix("voluntary_ctxt_switches:"));
+        let count = line.context("a count")?.trim().parse()?;
+        counted.insert(place.display().to_string(), count);
+    }
+    Ok(counted)
+}
+
+async fn waits() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let worker = WorkerProgram::of(&server)?;
+    let process = worker.start(&[])?;
+    worker.wait_for("metadata accepted").await?;
+    let id = process.0.id().context("it has ended")?;
+    let mut before = wake_ups(id)?;
+    // What it did at the start goes on for some seconds; components are looked for once a minute.
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let now = wake_ups(id)?;
+        if now == before {
+            return Ok(());
+        }
+        before = now;
+    }
+    anyhow::bail!("it never sleeps for three seconds: {before:?}")
 }
 
 fn is_running(mark: &str) -> bool {

@@ -36,6 +36,10 @@ pub fn trials() -> Vec<Trial> {
             "a_worker_that_waits_for_an_answer_can_be_stopped",
             stopped_while_waiting,
         ),
+        trial(
+            "a_drained_worker_whose_task_waits_for_a_server_that_is_away_hands_it_back",
+            drained_while_starving,
+        ),
     ]
 }
 
@@ -143,5 +147,30 @@ async fn stopped_while_waiting() -> Result<()> {
             .await
             .map_err(|error| error.context(path))?;
     }
+    Ok(())
+}
+
+async fn drained_while_starving() -> Result<()> {
+    let (mut server, home, worker) = together().await?;
+    let id = server
+        .state()
+        .add_artifact("debusine:test", &[("input", b"input")]);
+    server.fault("GET", "/download/", Trouble::Cut, u32::MAX);
+    let mut wanted = making(1);
+    wanted["task_data"]["artifacts"] = json!([id]);
+    server.hand_out(wanted);
+    server
+        .wait_until("the download", |state| state.count("GET", "/download/") > 0)
+        .await;
+    server.go_down();
+    // It would wait for six hours for its input.
+    worker.stop(Stop::Drain).await?;
+    ensure!(home.left().is_empty() && home.spooled().is_empty());
+    server.state().forgive();
+    server.come_back().await?;
+    let _worker = LivingWorker::start(&server, &home)?;
+    ensure!(report(&server, 1001).await["result"] == "success");
+    let reported: Vec<_> = server.state().completed.iter().map(|it| it.0).collect();
+    ensure!(reported == [1001], "{reported:?}");
     Ok(())
 }

@@ -15,6 +15,7 @@ use task_runtime_tests::fake_server::{FakeServer, work_request};
 use task_runtime_tests::worker_program::{Process, WorkerProgram};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -26,8 +27,13 @@ pub fn trials() -> Vec<Trial> {
             "a_private_authority_is_trusted_when_it_is_named",
             private_authority,
         ),
+        program_trial("the_system_s_authorities_are_trusted", system_authorities),
         program_trial("an_unknown_authority_is_not_trusted", unknown_authority),
         program_trial("an_expired_certificate_is_told", expired),
+        program_trial(
+            "a_certificate_that_is_not_valid_yet_is_told_and_the_clock_with_it",
+            not_yet,
+        ),
         program_trial("the_certificate_of_another_host_is_told", wrong_host),
         program_trial("a_server_without_tls_is_told", no_tls),
         program_trial(
@@ -130,12 +136,59 @@ async fn private_authority() -> Result<()> {
     Ok(())
 }
 
+/// Where Debian keeps the certificates of the authorities that a machine trusts.
+const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+async fn system_authorities() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let authority = authority("private")?;
+    let front = Front::of(&server, &authority, certificate()?).await?;
+    let worker = front.worker()?;
+    let ours = roots(&worker, &authority)?.display().to_string();
+    // As after update-ca-certificates, for this process alone.
+    let script = format!("mount --bind {ours} {SYSTEM} && exec \"$@\"");
+    let outer = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        &script,
+        "sh",
+    ];
+    let tried = Command::new(outer[0])
+        .args(&outer[1..])
+        .arg("true")
+        .output();
+    if !tried.await.is_ok_and(|it| it.status.success()) {
+        eprintln!("skipped: {SYSTEM} is not there, or nothing can be mounted in its place");
+        return Ok(());
+    }
+    let told = async |mut command: Command| -> Result<String> {
+        command
+            .env_remove("SSL_CERT_FILE")
+            .env_remove("SSL_CERT_DIR");
+        let output = command.output().await?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let without = told(worker.command(&["--check"])?).await?;
+    ensure!(without.contains("update-ca-certificates"), "{without}");
+    let with = told(worker.command_within(&outer, &["--check"])?).await?;
+    ensure!(with.contains("a Debusine server answers"), "{with}");
+    Ok(())
+}
+
 async fn unknown_authority() -> Result<()> {
     let server = FakeServer::start().await?;
     let front = Front::of(&server, &authority("private")?, certificate()?).await?;
     let told = checked(&front.worker()?, &authority("another")?).await?;
     ensure!(told.starts_with("bad"), "{told}");
     ensure!(told.contains("UnknownIssuer"), "{told}");
+    ensure!(
+        told.contains("no authority that this machine trusts"),
+        "{told}"
+    );
     ensure!(server.state().requests.is_empty());
     Ok(())
 }
@@ -150,6 +203,21 @@ async fn expired() -> Result<()> {
     let told = checked(&front.worker()?, &authority).await?;
     ensure!(told.starts_with("bad"), "{told}");
     ensure!(told.contains("expired"), "{told}");
+    ensure!(told.contains("renew the server's certificate"), "{told}");
+    Ok(())
+}
+
+async fn not_yet() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let authority = authority("private")?;
+    let mut early = certificate()?;
+    early.not_before = date_time_ymd(2999, 1, 1);
+    early.not_after = date_time_ymd(3000, 1, 1);
+    let front = Front::of(&server, &authority, early).await?;
+    let told = checked(&front.worker()?, &authority).await?;
+    ensure!(told.starts_with("bad"), "{told}");
+    ensure!(told.contains("not valid yet"), "{told}");
+    ensure!(told.contains("set this machine's clock"), "{told}");
     Ok(())
 }
 

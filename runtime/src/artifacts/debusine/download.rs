@@ -14,8 +14,8 @@ use tokio::time::timeout;
 /// Bytes that are handed to the disk at once: pieces come in all sizes, and each time the thread that writes is woken.
 const LOAD: usize = 256 << 10;
 
-/// How many loads may wait for the disk.
-const WAITING_LOADS: usize = 4;
+/// How many loads may wait for the disk, while another one is written and one more comes: each is in memory.
+const WAITING_LOADS: usize = 1;
 
 /// How often content with a wrong checksum is fetched anew.
 const ATTEMPTS: u32 = 2;
@@ -78,7 +78,7 @@ impl Server {
     ) -> Result<(), ServerError> {
         let writing = |error| writing(expected.url, error);
         let mut received = Received::new(target).map_err(writing)?;
-        let mut repetition = Repetition::new(self.patience());
+        let mut repetition = Repetition::new(self);
         let mut attempts = 0;
         loop {
             let before = received.size;

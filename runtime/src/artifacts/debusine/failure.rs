@@ -126,6 +126,7 @@ impl From<ServerError> for StoreError {
 pub(super) fn chain(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut words = error.to_string();
+    let mut advice = certificate_advice(&error);
     let mut cause = std::error::Error::source(&error);
     while let Some(deeper) = cause {
         let more = deeper.to_string();
@@ -133,7 +134,40 @@ pub(super) fn chain(error: reqwest::Error) -> String {
             words.push_str(": ");
             words.push_str(&more);
         }
+        advice = advice.or_else(|| certificate_advice(deeper));
         cause = deeper.source();
     }
+    if let Some(advice) = advice {
+        words.push_str("; ");
+        words.push_str(advice);
+    }
     words
+}
+
+/// What to do about a certificate, if that is what is wrong.
+fn certificate_advice(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    // Errors of input and output hide those within: their source is that of the error within.
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return certificate_advice(error.get_ref()?);
+    }
+    let error = error.downcast_ref::<rustls::Error>()?;
+    let rustls::Error::InvalidCertificate(wrong) = error else {
+        return None;
+    };
+    use rustls::CertificateError as Wrong;
+    match wrong {
+        Wrong::UnknownIssuer => Some(
+            "no authority that this machine trusts has signed the server's certificate: install that authority's with update-ca-certificates, or name a file of it in SSL_CERT_FILE",
+        ),
+        Wrong::Expired | Wrong::ExpiredContext { .. } => {
+            Some("renew the server's certificate; if it is good, set this machine's clock")
+        }
+        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
+            Some("set this machine's clock, or the one where the certificate was made")
+        }
+        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => {
+            Some("name the server in api-url as its certificate does")
+        }
+        _ => None,
+    }
 }

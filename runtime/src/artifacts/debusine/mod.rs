@@ -10,5 +10,5 @@ mod upload;
 
 pub use failure::ServerError;
 pub use problem::Problem;
-pub use server::{Answer, Patience, Server, SocketStream, Traffic};
+pub use server::{Answer, Patience, Server, SocketStream, Traffic, Wait};
 pub use store::{ArtifactInformation, ServerArtifacts, UploadFile};

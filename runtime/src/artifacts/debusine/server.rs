@@ -69,6 +69,22 @@ pub struct Traffic {
     advances: AtomicU64,
 }
 
+/// Requests of one purpose that fail.
+#[derive(Debug, Default)]
+struct Waits {
+    /// How many do at the moment, and are tried again.
+    now: AtomicU64,
+    /// How many there have ever been.
+    ever: AtomicU64,
+}
+
+/// How waiting for a server stands. Two that are equal are the same wait, during which nothing came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    number: u64,
+    received: u64,
+}
+
 impl Traffic {
     /// Content that came from the server.
     pub fn received(&self) -> u64 {
@@ -110,6 +126,7 @@ pub struct Server {
     patience: Patience,
     chunk: u64,
     traffic: Arc<Traffic>,
+    waits: Arc<Waits>,
 }
 
 /// Bytes both ways, once the server has agreed to another protocol.
@@ -160,6 +177,7 @@ impl Server {
             patience,
             chunk: CHUNK,
             traffic: Arc::default(),
+            waits: Arc::default(),
         })
     }
 
@@ -202,6 +220,20 @@ impl Server {
         Arc::clone(&self.traffic)
     }
 
+    /// The same server for another purpose: whoever waits for it there is not counted here.
+    pub fn for_a_purpose(mut self) -> Self {
+        self.waits = Arc::default();
+        self
+    }
+
+    /// How waiting for it stands; none if no request fails at the moment.
+    pub fn wait(&self) -> Option<Wait> {
+        (self.waits.now.load(Ordering::Relaxed) > 0).then(|| Wait {
+            number: self.waits.ever.load(Ordering::Relaxed),
+            received: self.traffic.received(),
+        })
+    }
+
     /// The address beneath which its interface is, without a `/` at the end.
     pub fn api(&self) -> &str {
         &self.api
@@ -231,7 +263,7 @@ impl Server {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, ServerError> {
-        let mut repetition = Repetition::new(&self.patience);
+        let mut repetition = Repetition::new(self);
         loop {
             match self.once(method.clone(), path, body).await {
                 Err(error) => repetition.pause(error).await?,
@@ -388,37 +420,61 @@ impl Answer {
 
 /// Pauses that grow, until patience ends.
 pub(super) struct Repetition<'a> {
-    patience: &'a Patience,
+    server: &'a Server,
     pause: Duration,
-    failing_since: Option<Instant>,
+    failing: Option<Failing<'a>>,
+}
+
+/// A request that is tried again.
+struct Failing<'a> {
+    since: Instant,
+    waits: &'a Waits,
+}
+
+impl<'a> Failing<'a> {
+    fn begin(waits: &'a Waits) -> Self {
+        waits.ever.fetch_add(1, Ordering::Relaxed);
+        waits.now.fetch_add(1, Ordering::Relaxed);
+        Self {
+            since: Instant::now(),
+            waits,
+        }
+    }
+}
+
+impl Drop for Failing<'_> {
+    fn drop(&mut self) {
+        self.waits.now.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<'a> Repetition<'a> {
-    pub(super) fn new(patience: &'a Patience) -> Self {
+    pub(super) fn new(server: &'a Server) -> Self {
         Self {
-            patience,
-            pause: patience.first_pause,
-            failing_since: None,
+            server,
+            pause: server.patience.first_pause,
+            failing: None,
         }
     }
 
     /// Waits before a repetition; gives the error back if there should be none.
     pub(super) async fn pause(&mut self, error: ServerError) -> Result<(), ServerError> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        let is_worthwhile =
-            error.is_temporary() || self.patience.for_permission && error.is_forbidden();
-        if !is_worthwhile || since.elapsed() + self.pause > self.patience.give_up {
+        let patience = &self.server.patience;
+        let begin = || Failing::begin(&self.server.waits);
+        let since = self.failing.get_or_insert_with(begin).since;
+        let is_worthwhile = error.is_temporary() || patience.for_permission && error.is_forbidden();
+        if !is_worthwhile || since.elapsed() + self.pause > patience.give_up {
             return Err(error);
         }
         tracing::info!("{error}; trying again in {:?}", self.pause);
         sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(self.patience.longest_pause);
+        self.pause = (self.pause * 2).min(patience.longest_pause);
         Ok(())
     }
 
     /// Something worked: the next failure is a first one.
     pub(super) fn succeeded(&mut self) {
-        *self = Self::new(self.patience);
+        *self = Self::new(self.server);
     }
 }
 

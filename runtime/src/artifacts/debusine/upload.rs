@@ -21,7 +21,7 @@ const PIECE: usize = 256 << 10;
 /// How often content that the server finds damaged is sent again from its beginning.
 const ATTEMPTS: u32 = 3;
 
-/// How many requests in a row may bring the upload no further.
+/// How many answers in a row may bring the upload no further. Who does not answer, or not now, is waited for instead.
 const FRUITLESS: u32 = 5;
 
 /// What the server says of an upload.
@@ -32,12 +32,17 @@ enum Progress {
     Complete,
 }
 
+/// The smallest chunk that is tried where chunks are too large, in bytes.
+const SMALLEST: u64 = 64 << 10;
+
 /// A file on its way.
 struct Upload<'a> {
     server: &'a Server,
     path: String,
     content: Arc<File>,
     size: u64,
+    /// How much of it one request carries.
+    chunk: AtomicU64,
     /// The most that was ever sent of it: to send something again is no advance.
     furthest: Arc<AtomicU64>,
 }
@@ -56,6 +61,7 @@ impl Server {
             path: format!("/artifact/{artifact}/files/{}/", quoted(path)),
             content: Arc::new(content),
             size,
+            chunk: self.chunk().into(),
             furthest: Arc::default(),
         };
         upload.send().await
@@ -64,7 +70,7 @@ impl Server {
 
 impl Upload<'_> {
     async fn send(&self) -> Result<(), ServerError> {
-        let mut repetition = Repetition::new(self.server.patience());
+        let mut repetition = Repetition::new(self.server);
         let (mut attempts, mut fruitless, mut most) = (0, 0, 0);
         let mut at = None;
         loop {
@@ -82,9 +88,13 @@ impl Upload<'_> {
                     )));
                 }
                 Ok(Progress::Has(count)) => {
-                    fruitless = if count > most { 0 } else { fruitless + 1 };
-                    most = most.max(count);
-                    repetition.succeeded();
+                    if count > most {
+                        (fruitless, most) = (0, count);
+                        repetition.succeeded();
+                    } else if at.is_some_and(|from| count <= from) {
+                        fruitless += 1;
+                    }
+                    // What it has lost is sent again, however many chunks that takes.
                     Some(count)
                 }
                 Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
@@ -95,6 +105,16 @@ impl Upload<'_> {
                     tracing::warn!("{error}; sending it again");
                     // It has thrown away what it had.
                     (fruitless, most) = (0, 0);
+                    None
+                }
+                // A proxy in front of the server lets no more through.
+                Err(error)
+                    if error.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
+                        && self.chunk.load(Ordering::Relaxed) > SMALLEST =>
+                {
+                    let less = self.chunk.load(Ordering::Relaxed) / 2;
+                    self.chunk.store(less, Ordering::Relaxed);
+                    tracing::warn!("{error}; trying {less} bytes at a time");
                     None
                 }
                 // A gap, or a chunk that was partly written.
@@ -140,7 +160,7 @@ impl Upload<'_> {
 
     /// Sends a chunk.
     async fn chunk(&self, from: u64) -> Result<Progress, ServerError> {
-        let end = self.size.min(from + self.server.chunk());
+        let end = self.size.min(from + self.chunk.load(Ordering::Relaxed));
         let sent = Arc::new(AtomicU64::new(from));
         let (told, furthest) = (Arc::clone(&sent), Arc::clone(&self.furthest));
         let traffic = self.server.traffic();
