@@ -68,7 +68,7 @@ impl World {
         let performance = match rule {
             Some(rule) if rule["exec"] == true => execute(&arguments, directory, stdin),
             Some(rule) if rule["passthrough"] == true => pass_through(stdin),
-            Some(rule) => self.follow(&rule),
+            Some(rule) => self.follow(&rule, directory.as_deref()),
             None => Ok(Performance::default()),
         };
         let performance = performance.map_err(|error| ExecutorError::Command(error.to_string()))?;
@@ -108,10 +108,15 @@ impl World {
         Value::Object(own)
     }
 
-    /// Writes the files of a rule, and says what it says.
-    fn follow(&self, rule: &Value) -> io::Result<Performance> {
+    /// Writes the files of a rule, as a command in this directory would, and says what it says.
+    fn follow(&self, rule: &Value, directory: Option<&Path>) -> io::Result<Performance> {
         for (path, content) in rule["files"].as_object().into_iter().flatten() {
-            let path = PathBuf::from(self.expanded(path));
+            let path = directory.unwrap_or(Path::new("")).join(self.expanded(path));
+            if !path.is_absolute() {
+                return Err(io::Error::other(format!(
+                    "a rule for a command without a directory writes {path:?}; begin that with the name of one, as ${{execute}}"
+                )));
+            }
             tree::write_entry(&path, content, &self.files)?;
         }
         let text = |name: &str| rule[name].as_str().unwrap_or_default().as_bytes().to_vec();

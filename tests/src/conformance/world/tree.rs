@@ -3,11 +3,17 @@
 use base64::Engine as _;
 use serde_json::Value;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// Writes a tree beneath a directory. An absent tree is empty.
 pub fn write(directory: &Path, tree: &Value, files: &Path) -> io::Result<()> {
     for (path, content) in tree.as_object().into_iter().flatten() {
+        let mut steps = Path::new(path).components();
+        if !steps.all(|step| matches!(step, Component::Normal(_) | Component::CurDir)) {
+            return Err(io::Error::other(format!(
+                "a tree has {path:?}, which is not beneath it"
+            )));
+        }
         write_entry(&directory.join(path), content, files)?;
     }
     Ok(())
