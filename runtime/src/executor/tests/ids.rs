@@ -216,6 +216,37 @@ async fn the_users_of_one_sandbox_have_no_power_over_the_processes_of_another() 
 }
 
 #[tokio::test]
+async fn the_init_of_a_sandbox_has_no_directory_of_the_host_open() {
+    let Some(world) = world_of_its_own().await else {
+        return;
+    };
+    let (sleeper, word) = sleeper(true);
+    let abort = Abort::new();
+    let looking = async {
+        let process = process_with(&word).await;
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        let rest = stat.rsplit_once(')').unwrap().1;
+        let init = rest.split_ascii_whitespace().nth(1).unwrap();
+        let open = fs::read_dir(format!("/proc/{init}/fd")).unwrap().flatten();
+        let open: Vec<_> = open
+            .map(|entry| fs::read_link(entry.path()).unwrap().display().to_string())
+            .collect();
+        abort.cancel();
+        open
+    };
+    let (_, open) = tokio::join!(world.sandbox.run(sleeper, &abort), looking);
+    let harmless = ["socket:", "anon_inode:", "pipe:"];
+    let surprising: Vec<_> = open
+        .iter()
+        .filter(|it| !harmless.iter().any(|kind| it.starts_with(kind)))
+        .filter(|it| !it.ends_with("/null") && !it.ends_with("/task-runtime-ids.lock"))
+        .collect();
+    assert!(surprising.is_empty(), "{surprising:?}");
+    assert!(open.len() > 2, "{open:?}");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn files_belong_to_whom_the_image_and_the_sandbox_say() {
     for own_ids in [true, false] {
         let Some(world) = World::with(|options| options.own_ids = own_ids).await else {
