@@ -32,9 +32,9 @@ pub(super) struct Own {
     /// The ids.
     pub(super) ids: IdMap,
     /// The directories, as mounts that are nowhere yet.
-    pub(super) mounts: Vec<OwnedFd>,
+    mounts: Vec<OwnedFd>,
     /// Of the mounts. Held, for to close the last descriptor of a namespace takes a while.
-    _shown: OwnedFd,
+    shown: Option<OwnedFd>,
     _taken: File,
 }
 
@@ -68,9 +68,17 @@ impl Own {
         Ok(Self {
             ids,
             mounts,
-            _shown: map,
+            shown: Some(map),
             _taken: taken,
         })
+    }
+}
+
+impl Own {
+    /// The mounts. Afterwards this process has nothing of the host's left but the range.
+    pub(super) fn take_mounts(&mut self) -> Vec<OwnedFd> {
+        self.shown = None;
+        std::mem::take(&mut self.mounts)
     }
 }
 

@@ -33,7 +33,7 @@ pub(in crate::executor) fn keep(
     let cgroup = plan.limits.want_cgroup().then(|| Cgroup::new(&plan.limits));
     let cgroup = cgroup.and_then(Result::ok);
     let directory = cgroup.as_ref().and_then(Cgroup::directory);
-    let own = match plan.own_ids {
+    let mut own = match plan.own_ids {
         true => Own::take(ids, &descriptors),
         false => Err("it was not wanted; ask for it".to_owned()),
     };
@@ -51,8 +51,11 @@ pub(in crate::executor) fn keep(
             drop(children);
             let bell = devices.map(|(_, bell)| bell);
             let cgroup = cgroup.as_ref().map(|cgroup| (cgroup, birth));
-            let layers = match &own {
-                Ok(own) => Layers::Own(own),
+            let layers = match &mut own {
+                Ok(own) => {
+                    drop(descriptors);
+                    Layers::Own(own)
+                }
                 Err(why) => Layers::Shared(descriptors, why),
             };
             init::main(plan, control, layers, &scratch, cgroup, bell)

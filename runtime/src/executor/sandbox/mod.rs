@@ -126,6 +126,9 @@ impl Sandbox {
                 "the sandbox works on a copy of its image, which takes time and space: {why}"
             );
         }
+        if let Some(why) = made.shared_ids {
+            tracing::debug!("the sandbox has the ids that others have too: {why}");
+        }
         Ok(sandbox)
     }
 

@@ -69,7 +69,7 @@ pub(super) enum Layers<'a> {
     /// As they are on disk, with the ids that all sandboxes share, and why.
     Shared(Vec<OwnedFd>, &'a str),
     /// As mounts that show them with the sandbox's own ids.
-    Own(&'a Own),
+    Own(&'a mut Own),
 }
 
 impl Layers<'_> {
@@ -97,13 +97,17 @@ impl Layers<'_> {
             Self::Shared(directories, _) => return Ok(directories),
             Self::Own(own) => own,
         };
-        let placed = own.mounts.iter().enumerate().map(|(number, mount)| {
-            let place = format!("{STAGE}/layer{number}");
-            fs::create_dir(&place).map_err(at(&place))?;
-            let whole = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-            move_mount(mount, "", CWD, &*place, whole).map_err(at(&place))?;
-            open_directory(&place)
-        });
+        let placed = own
+            .take_mounts()
+            .into_iter()
+            .enumerate()
+            .map(|(number, mount)| {
+                let place = format!("{STAGE}/layer{number}");
+                fs::create_dir(&place).map_err(at(&place))?;
+                let whole = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+                move_mount(&mount, "", CWD, &*place, whole).map_err(at(&place))?;
+                open_directory(&place)
+            });
         placed.collect()
     }
 }

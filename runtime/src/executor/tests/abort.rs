@@ -93,6 +93,56 @@ async fn ten_thousand_orphans_leave_no_zombie() {
 }
 
 #[tokio::test]
+async fn ten_thousand_orphans_in_a_sandbox_leave_no_zombie() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    // The init takes them all while the command still runs.
+    let orphans = r#"for (1 .. 10_000) { my $child = fork // die; if (!$child) { fork; exit } waitpid $child, 0 }
+        my $left;
+        for (1 .. 200) { opendir my $list, "/proc" or die; $left = grep { /^\d+$/ } readdir $list; last if $left == 2; select undef, undef, undef, 0.05 }
+        print $left"#;
+    let mut command = command(["env", "LC_ALL=C", "perl", "-e", orphans]);
+    command.as_root = true;
+    command.timeout = Some(Duration::from_secs(300));
+    let (exit, left) = output_of(&world.sandbox, command).await;
+    assert_eq!(exit.unwrap(), Exit::Exited(0));
+    // The init and the command itself.
+    assert_eq!(left, "2");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_hundred_and_fifty_stubborn_descendants_in_a_sandbox_are_gone_at_once() {
+    let Some(world) = World::with(|options| options.grace = Duration::ZERO).await else {
+        return;
+    };
+    let sleep = format!("7{}.7", std::process::id());
+    let line = format!(
+        "trap '' TERM; i=0; while [ $i -lt 50 ]; do setsid sleep {sleep} & (sleep {sleep} &); \
+         (setsid sh -c 'kill -STOP $$; :' {sleep} &); i=$((i+1)); done; wait"
+    );
+    let mut stubborn = shell(line);
+    stubborn.as_root = true;
+    let (abort, start) = (Abort::new(), Instant::now());
+    let later = async {
+        while processes_with(&sleep) < 150 && start.elapsed() < Duration::from_secs(60) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let seen = processes_with(&sleep);
+        abort.cancel();
+        (seen, Instant::now())
+    };
+    let (exit, (seen, told)) = tokio::join!(world.sandbox.run(stubborn, &abort), later);
+    eprintln!("gone after {:?}", told.elapsed());
+    assert!(seen >= 150, "{seen}");
+    assert_eq!(exit.unwrap(), Exit::Aborted);
+    assert_eq!(processes_with(&sleep), 0);
+    assert_eq!(world.root("echo alive").await, "alive");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_fork_bomb_in_a_sandbox_is_ended_at_once() {
     let change = |options: &mut crate::executor::SandboxOptions| {
         options.limits.processes = Some(1000);

@@ -135,6 +135,37 @@ async fn sandboxes_that_run_at_the_same_time_have_different_users_and_groups() {
 }
 
 #[tokio::test]
+async fn sandboxes_that_start_at_once_have_as_many_ranges() {
+    let Some(world) = world_of_its_own().await else {
+        return;
+    };
+    let starts = (0..12).map(|_| another(&world));
+    let sandboxes = futures_util::future::join_all(starts).await;
+    let mut firsts = Vec::new();
+    for sandbox in &sandboxes {
+        let (sleeper, word) = sleeper(true);
+        let abort = Abort::new();
+        let looking = async {
+            firsts.push(ranges(process_with(&word).await)[0].start);
+            abort.cancel();
+        };
+        let (exit, ()) = tokio::join!(sandbox.run(sleeper, &abort), looking);
+        assert_eq!(exit.unwrap(), Exit::Aborted);
+    }
+    firsts.sort_unstable();
+    assert!(
+        firsts.windows(2).all(|pair| pair[1] - pair[0] >= IDS),
+        "{firsts:?}"
+    );
+    for sandbox in &sandboxes {
+        sandbox.stop().await.unwrap();
+    }
+    drop(sandboxes);
+    assert!(eventually(|| scratches(&world).len() == 1));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn the_users_of_one_sandbox_have_no_power_over_the_processes_of_another() {
     let Some(world) = world_of_its_own().await else {
         return;
@@ -181,6 +212,37 @@ async fn the_users_of_one_sandbox_have_no_power_over_the_processes_of_another() 
     assert_eq!(still_there, 1);
     other.stop().await.unwrap();
     drop(other);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_init_of_a_sandbox_has_no_directory_of_the_host_open() {
+    let Some(world) = world_of_its_own().await else {
+        return;
+    };
+    let (sleeper, word) = sleeper(true);
+    let abort = Abort::new();
+    let looking = async {
+        let process = process_with(&word).await;
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        let rest = stat.rsplit_once(')').unwrap().1;
+        let init = rest.split_ascii_whitespace().nth(1).unwrap();
+        let open = fs::read_dir(format!("/proc/{init}/fd")).unwrap().flatten();
+        let open: Vec<_> = open
+            .map(|entry| fs::read_link(entry.path()).unwrap().display().to_string())
+            .collect();
+        abort.cancel();
+        open
+    };
+    let (_, open) = tokio::join!(world.sandbox.run(sleeper, &abort), looking);
+    let harmless = ["socket:", "anon_inode:", "pipe:"];
+    let surprising: Vec<_> = open
+        .iter()
+        .filter(|it| !harmless.iter().any(|kind| it.starts_with(kind)))
+        .filter(|it| !it.ends_with("/null") && !it.ends_with("/task-runtime-ids.lock"))
+        .collect();
+    assert!(surprising.is_empty(), "{surprising:?}");
+    assert!(open.len() > 2, "{open:?}");
     world.end().await;
 }
 
