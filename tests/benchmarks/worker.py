@@ -136,7 +136,7 @@ def idleness(here: Worker, reference: Worker | None) -> Row:
     def waited(worker: Worker) -> Samples:
         server = Server()
         with worker.working(server) as (process, _):
-            sleep(1)
+            sleep(3)  # On a busy machine what belongs to the start takes a while.
             before = process.processor_time()
             # As often as it is asked whether it is still there, so it is in any minute.
             sleep(PING_EVERY)
