@@ -3,12 +3,14 @@
 pub mod debusine;
 pub mod local;
 mod model;
+mod wanted;
 
 use async_trait::async_trait;
 use serde_json::Value;
 use std::fs::File;
 
 pub use model::{Artifact, ArtifactFile, ArtifactId, NewArtifact, NewFile, Relation, RelationType};
+pub(crate) use wanted::Wanted;
 
 /// Why a store or a look-up could not answer.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@
 
 use super::digest::{Copied, Digest, copy, digest_of};
 use super::failure::{Failure, Outcome};
-use super::wanted::Wanted;
+use crate::artifacts::Wanted;
 use nix::fcntl::{Flock, FlockArg};
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, Permissions};

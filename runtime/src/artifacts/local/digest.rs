@@ -1,7 +1,7 @@
 //! SHA-256 digests, and copying a file while hashing it.
 
 use super::failure::{Failure, Outcome};
-use super::wanted::Wanted;
+use crate::artifacts::Wanted;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use sha2::{Digest as _, Sha256};
@@ -79,7 +79,7 @@ pub(super) fn copy(
         let copied = each_chunk(
             reread.unwrap_or(source),
             |error| Failure::io("reading a file")(error),
-            |_| wanted.check(),
+            |_| wanted.check().map_err(Failure::io(writing)),
         )?;
         (&*target)
             .seek(SeekFrom::End(0))
@@ -90,8 +90,8 @@ pub(super) fn copy(
         source,
         |error| Failure::io("reading the file to copy")(error),
         |chunk| {
-            wanted.check()?;
-            (&*target).write_all(chunk).map_err(Failure::io(writing))
+            let written = wanted.check().and_then(|()| (&*target).write_all(chunk));
+            written.map_err(Failure::io(writing))
         },
     )
 }

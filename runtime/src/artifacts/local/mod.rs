@@ -27,7 +27,6 @@ mod relations;
 mod schema;
 mod settings;
 mod verify;
-mod wanted;
 mod work_requests;
 
 #[cfg(test)]
@@ -39,6 +38,7 @@ pub use records::{ArtifactFilter, StoredArtifact};
 pub use verify::{Problem, VerifyProgress, VerifyReport};
 pub use work_requests::{NewWorkRequest, WorkRequest, WorkRequestResult, WorkRequestStatus};
 
+use super::Wanted;
 use super::{Artifact, ArtifactId, ArtifactStore, NewArtifact, Relation, StoreError};
 use async_trait::async_trait;
 use blobs::{Blobs, Reception, create_directory, read_directory};
@@ -53,7 +53,6 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wanted::Wanted;
 
 /// Judges a new artifact by the rules of its category before it is stored: why it breaks them, or nothing.
 pub type Validator = Box<dyn Fn(&NewArtifact) -> Result<(), String> + Send + Sync>;

@@ -4,7 +4,7 @@
 use super::journal::{Creation, Operation, POST_EXECUTION_LOG, State};
 use super::{Entry, SpoolError, store};
 use crate::artifacts::debusine::{ArtifactInformation, Patience, Server, ServerError, UploadFile};
-use crate::artifacts::{ArtifactId, Relation};
+use crate::artifacts::{ArtifactId, Relation, Wanted};
 use crate::worker::work_request::{ErrorCode, Report};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -271,7 +271,7 @@ impl Entry {
             }
             whole.write_all(text.as_bytes())?;
             whole.rewind()?;
-            let (size, sha256) = store::keep(&place, whole)?;
+            let (size, sha256) = store::keep(&place, whole, &Wanted::always())?;
             let path = POST_EXECUTION_LOG.to_owned();
             Ok(UploadFile { path, size, sha256 })
         };

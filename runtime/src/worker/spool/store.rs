@@ -4,7 +4,7 @@ use super::Entry;
 use super::journal::Creation;
 use crate::artifacts::debusine::{ServerArtifacts, UploadFile};
 use crate::artifacts::{
-    Artifact, ArtifactFile, ArtifactId, ArtifactStore, NewArtifact, Relation, StoreError,
+    Artifact, ArtifactFile, ArtifactId, ArtifactStore, NewArtifact, Relation, StoreError, Wanted,
 };
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -55,8 +55,10 @@ impl ArtifactStore for SpoolingStore {
             StoreError::NotFound(format!("artifact {id}: it has no file {path:?}"))
         })?;
         let source = self.entry().content(&file.sha256);
+        let (wanted, _guard) = Wanted::until_dropped();
         let copied = tokio::task::spawn_blocking(move || {
-            io::copy(&mut File::open(source)?, &mut &target).map(drop)
+            let write = |piece: &[u8]| (&target).write_all(piece);
+            each_piece(&mut File::open(source)?, &wanted, write)
         });
         finished(copied.await, "copying from the spool")
     }
@@ -66,7 +68,8 @@ impl ArtifactStore for SpoolingStore {
         let mut files = Vec::with_capacity(artifact.files.len());
         for file in artifact.files {
             let directory = directory.clone();
-            let kept = tokio::task::spawn_blocking(move || keep(&directory, file.content));
+            let (wanted, _guard) = Wanted::until_dropped();
+            let kept = tokio::task::spawn_blocking(move || keep(&directory, file.content, &wanted));
             let (size, sha256) = finished(kept.await, "writing to the spool")?;
             files.push(UploadFile {
                 path: file.path,
@@ -111,30 +114,26 @@ fn described(creation: &Creation) -> Artifact {
 }
 
 /// Copies content into the spool while it is hashed; its size and sha256. Nobody can change it afterwards.
-pub(super) fn keep(directory: &Path, content: File) -> io::Result<(u64, String)> {
+pub(super) fn keep(
+    directory: &Path,
+    mut content: File,
+    wanted: &Wanted,
+) -> io::Result<(u64, String)> {
     let mut aside = tempfile::NamedTempFile::new_in(directory)?;
-    let (mut content, mut piece) = (content, vec![0; PIECE]);
     content.seek(SeekFrom::Start(0))?;
-    // Where the file system can, the copy shares the blocks; it is the copy that counts, so that is hashed.
-    let shared = rustix::fs::ioctl_ficlone(aside.as_file(), &content).is_ok();
     let (mut hasher, mut size) = (Sha256::new(), 0);
-    loop {
-        let read = match shared {
-            true => aside.as_file_mut().read(&mut piece),
-            false => content.read(&mut piece),
-        };
-        match read {
-            Ok(0) => break,
-            Ok(length) => {
-                hasher.update(&piece[..length]);
-                size += length as u64;
-                if !shared {
-                    aside.write_all(&piece[..length])?;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    let mut count = |piece: &[u8]| {
+        hasher.update(piece);
+        size += piece.len() as u64;
+        Ok(())
+    };
+    // Where the file system can, the copy shares the blocks; it is the copy that counts, so that is hashed.
+    match rustix::fs::ioctl_ficlone(aside.as_file(), &content) {
+        Ok(()) => each_piece(aside.as_file_mut(), wanted, count)?,
+        Err(_) => each_piece(&mut content, wanted, |piece| {
+            count(piece)?;
+            aside.write_all(piece)
+        })?,
     }
     aside.as_file().sync_data()?;
     let sha256 = hex::encode(hasher.finalize());
@@ -144,6 +143,24 @@ pub(super) fn keep(directory: &Path, content: File) -> io::Result<(u64, String)>
     // It has another name now: there is nothing to remove.
     let _ = file.keep();
     Ok((size, sha256))
+}
+
+/// Reads to the end, a piece at a time, for as long as it is wanted.
+fn each_piece(
+    source: &mut File,
+    wanted: &Wanted,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        wanted.check()?;
+        match source.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => take(&piece[..length])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// What came of work on a thread that may wait for the disk.

@@ -259,6 +259,29 @@ async fn what_a_task_uploads_it_can_read_again_before_the_server_has_it() {
 }
 
 #[tokio::test]
+async fn an_upload_for_which_nobody_waits_any_more_is_given_up_and_leaves_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let spool = spool(&directory);
+    let (store, entry) = store(spool.begin(&work_request(1)).expect("room"));
+    let endless = artifact("debusine:test", b"");
+    // More than any disk has room for.
+    let content = &endless.files[0].content;
+    content.set_len(4 << 40).expect("a sparse file");
+    let upload = store.upload(endless);
+    let waited = tokio::time::timeout(Duration::from_millis(100), upload).await;
+    assert!(waited.is_err(), "{waited:?}");
+    let files = entry.lock().expect("free").directory.join("files");
+    let left = || fs::read_dir(&files).expect("there").count();
+    for _ in 0..1000 {
+        if left() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(left(), 0);
+}
+
+#[tokio::test]
 async fn without_its_artifacts_a_task_has_failed_and_without_its_logs_it_is_an_error() {
     let directory = tempfile::tempdir().expect("a directory");
     let spool = spool(&directory);
