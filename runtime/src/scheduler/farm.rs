@@ -44,16 +44,19 @@ impl Farm {
     }
 }
 
+/// Workers that are not in their normal form yet.
+type Newcomers = Vec<Map<String, Value>>;
+
 /// Newcomers in shares, of which every thread takes one after the other.
-pub(super) struct Shares(Mutex<Enumerate<IntoIter<Vec<Map<String, Value>>>>>);
+pub(super) struct Shares(Mutex<Enumerate<IntoIter<Newcomers>>>);
 
 /// How many workers one share has.
 const SHARE: usize = 32;
 
 impl Shares {
-    pub fn of(newcomers: Vec<Map<String, Value>>) -> Self {
+    pub fn of(newcomers: Newcomers) -> Self {
         let mut newcomers = newcomers.into_iter();
-        let share = || Some(newcomers.by_ref().take(SHARE).collect::<Vec<_>>());
+        let share = || Some(newcomers.by_ref().take(SHARE).collect::<Newcomers>());
         let shares = std::iter::from_fn(share).take_while(|share| !share.is_empty());
         let shares: Vec<_> = shares.collect();
         Self(Mutex::new(shares.into_iter().enumerate()))
