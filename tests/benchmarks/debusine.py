@@ -52,7 +52,8 @@ class Server:
         self.websocket: socket.socket | None = None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.serving = threading.Thread(target=self.serve, daemon=True)
+        self.serving.start()
 
     @property
     def address(self) -> str:
@@ -61,6 +62,9 @@ class Server:
 
     def close(self):
         """No more workers."""
+        # Closing alone does not wake who waits for a connection: the port would stay open.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.serving.join()
         self.listener.close()
 
     def offer(self, task: str, data: dict, dynamic_data: dict) -> Work:
