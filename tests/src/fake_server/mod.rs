@@ -142,10 +142,12 @@ impl FakeServer {
         });
     }
 
-    /// Ends all connections and accepts no more, like a server that is restarted.
-    pub fn go_down(&mut self) {
+    /// Ends all connections and accepts no more, like a server that is restarted. Afterwards nobody listens there.
+    pub async fn go_down(&mut self) {
         if let Some(serving) = self.serving.take() {
             serving.abort();
+            // It has been told; the listener is closed when it is gone.
+            let _ = serving.await;
         }
         self.state().sockets.clear();
     }
@@ -210,7 +212,10 @@ impl FakeServer {
 
 impl Drop for FakeServer {
     fn drop(&mut self) {
-        self.go_down();
+        if let Some(serving) = self.serving.take() {
+            serving.abort();
+        }
+        self.state().sockets.clear();
     }
 }
 

@@ -299,7 +299,7 @@ async fn server_away() -> Result<()> {
         server
             .wait_until(path, |state| state.count(method, path) > 0)
             .await;
-        server.go_down();
+        server.go_down().await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         server.come_back().await?;
         delivered(&server, &home, 9)
@@ -378,7 +378,7 @@ async fn restarted() -> Result<()> {
     server
         .wait_until("the upload", |state| state.count("PUT", "/files/") > 0)
         .await;
-    server.go_down();
+    server.go_down().await;
     worker.stop(Stop::Now).await?;
     assert_eq!(home.spooled(), ["5"]);
     server.come_back().await?;

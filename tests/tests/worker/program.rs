@@ -146,7 +146,7 @@ async fn access() -> Result<()> {
 }
 
 async fn no_server() -> Result<()> {
-    let server = FakeServer::start().await?;
+    let mut server = FakeServer::start().await?;
     let worker = WorkerProgram::of(&server)?;
     for (trouble, words) in [
         (
@@ -166,7 +166,7 @@ async fn no_server() -> Result<()> {
         checked.is_bad("server", words)?;
         ensure!(checked.of("access").is_err());
     }
-    drop(server);
+    server.go_down().await;
     check(&worker).await?.is_bad("server", "cannot be reached")
 }
 

@@ -185,7 +185,7 @@ async fn drained_in_vain() -> Result<()> {
     server
         .wait_until("the upload", |state| state.count("PUT", "/files/") > 0)
         .await;
-    server.go_down();
+    server.go_down().await;
     worker.stop(Stop::Drain).await?;
     ensure!(home.spooled() == ["5"], "{:?}", home.spooled());
     server.come_back().await?;
@@ -256,7 +256,7 @@ async fn renewed_once() -> Result<()> {
     server
         .wait_until("the question", |state| state.count("GET", "get-next") > 0)
         .await;
-    server.go_down();
+    server.go_down().await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let before = server.state().connections;
     server.come_back().await?;

@@ -162,7 +162,7 @@ async fn drained_while_starving() -> Result<()> {
     server
         .wait_until("the download", |state| state.count("GET", "/download/") > 0)
         .await;
-    server.go_down();
+    server.go_down().await;
     // It would wait for six hours for its input.
     worker.stop(Stop::Drain).await?;
     ensure!(home.left().is_empty() && home.spooled().is_empty());
