@@ -136,7 +136,7 @@ def idleness(here: Worker, reference: Worker | None) -> Row:
     def waited(worker: Worker) -> Samples:
         server = Server()
         with worker.working(server) as (process, _):
-            sleep(3)  # On a busy machine what belongs to the start takes a while.
+            sleep(13)  # What belongs to the start: its helper threads wait ten seconds for more work, and end.
             before = process.processor_time()
             # As often as it is asked whether it is still there, so it is in any minute.
             sleep(PING_EVERY)
