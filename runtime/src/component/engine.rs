@@ -147,7 +147,7 @@ pub(super) fn config() -> Config {
     config.epoch_interruption(true);
     // What a trap in a guest says is for the task's author: function names are enough, lines would need debug information.
     config.wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
-    // So are the tables that lead from native code to places in a component, and to its frames from a debugger: a fifth of what is kept and
+    // So are the tables that lead from native code to places in a component, and to its frames from a debugger: a seventh of what is kept and
     // mapped of each.
     config.generate_address_map(false);
     config.native_unwind_info(false);
