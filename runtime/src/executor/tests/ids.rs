@@ -380,13 +380,9 @@ async fn the_ids_of_killed_ones_are_given_back() {
     assert!(eventually(|| is_free(taken)));
     assert!(eventually(|| processes_with(&word) == 0));
     let scratch = world.directory.path().join("scratch");
-    assert!(eventually(|| !keeper_lives(keeper)));
+    assert!(eventually(|| has_ended(keeper)));
     assert_eq!(crate::executor::sweep(&scratch).await, 1);
     world.end().await;
-}
-
-fn keeper_lives(keeper: nix::unistd::Pid) -> bool {
-    fs::read_link(format!("/proc/{keeper}/exe")).is_ok()
 }
 
 /// The scratch directories there are.

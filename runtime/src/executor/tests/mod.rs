@@ -193,6 +193,16 @@ fn processes_with(word: &str) -> usize {
         .count()
 }
 
+/// Whether nothing of a process is left but what its parent has to collect. A process loses its memory, and with it `/proc/PID/exe`, a moment
+/// before it closes its files.
+fn has_ended(process: nix::unistd::Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.map_or(true, |stat| {
+        let state = stat.rsplit(") ").next();
+        state.is_some_and(|state| state.starts_with(['Z', 'X']))
+    })
+}
+
 /// Waits until a condition holds; false if it never does.
 fn eventually(condition: impl Fn() -> bool) -> bool {
     let give_up = Instant::now() + Duration::from_secs(20);
