@@ -232,7 +232,9 @@ fn perform(work: &Work, descriptors: Vec<OwnedFd>) -> Result<(), Failure> {
             .map_err(|error| Failure::System(format!("cannot remove {error}; remove it by hand"))),
         Work::MakeDirectory { name } => {
             within(&next()?)?;
-            make_directory(name)
+            make_directory(name)?;
+            spread(name);
+            Ok(())
         }
         Work::Recode { compressed, size } => {
             recode(next()?.into(), next()?.into(), *compressed, *size)
@@ -297,6 +299,23 @@ fn make_directory(name: &OsStr) -> Result<(), Failure> {
             name.display()
         ))
     })
+}
+
+/// Asks ext4 to place what is made in a directory far apart, as it does with the homes of users (chattr(1), `T`). A sandbox's files would else come to lie
+/// where those of the sandbox before lay, and the kernel passes over inodes that were freed in the last seconds, one by one. Other file systems refuse, and need
+/// no such wish.
+fn spread(directory: &OsStr) {
+    let wish = || -> io::Result<()> {
+        let directory = File::open(directory)?;
+        let flags = rustix::fs::ioctl_getflags(&directory)?;
+        Ok(rustix::fs::ioctl_setflags(
+            &directory,
+            flags | rustix::fs::IFlags::TOPDIR,
+        )?)
+    };
+    if let Err(error) = wish() {
+        tracing::debug!("{}: not spread over the disk: {error}", directory.display());
+    }
 }
 
 fn recode(from: File, to: File, compressed: bool, size: u64) -> Result<(), Failure> {

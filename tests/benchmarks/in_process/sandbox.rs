@@ -13,8 +13,7 @@ use task_runtime::executor::{
 const STARTS: u32 = 5;
 const COMMANDS: u32 = 20;
 const PULLS: u32 = 50;
-/// Files that are pushed at once, and the bytes of each. On ext4 without a journal every push but the first takes up to ten times as long: the kernel passes
-/// over the inodes of files that were removed in the last minutes, those of the sandbox before, one by one.
+/// Files that are pushed at once, and the bytes of each.
 const PUSHED: (u32, usize) = (1000, 1024);
 
 /// Milliseconds for each start, command, push, pull and end. The directory gets the cache, and what sandboxes change.

@@ -3,6 +3,7 @@
 use super::world::{World, remove_arena, scratch_directories, start};
 use super::*;
 use crate::executor::{ImageCache, Instance, SandboxOptions, SandboxScratch, sweep};
+use rustix::fs::IFlags;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -284,6 +285,31 @@ async fn nothing_of_a_sandbox_survives_a_runtime_that_was_killed() {
     );
     images::clear(&cache).await;
     remove_arena(directory.path()).await;
+}
+
+#[tokio::test]
+async fn a_sandbox_has_its_files_where_the_one_before_had_none() {
+    let Some(world) = World::new().await else {
+        return;
+    };
+    let flags_of = |path: &str| {
+        let directory = fs::File::open(world.directory.path().join(path)).unwrap();
+        (rustix::fs::ioctl_getflags(&directory), directory)
+    };
+    let can_be_wished = match flags_of("scratch") {
+        (Ok(flags), directory) => rustix::fs::ioctl_setflags(directory, flags | IFlags::TOPDIR),
+        (Err(error), _) => Err(error),
+    };
+    match can_be_wished {
+        Ok(()) => assert!(
+            flags_of("scratch/sandboxes")
+                .0
+                .unwrap()
+                .contains(IFlags::TOPDIR)
+        ),
+        Err(error) => eprintln!("skipped: not on this file system: {error}"),
+    }
+    world.end().await;
 }
 
 #[tokio::test]
