@@ -3,7 +3,7 @@
 use crate::{delivered, finished, making, report};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::json;
 use std::fs;
@@ -26,13 +26,29 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A test with a disk of some MiB. It is seen by the thread of the test and those that it starts, and ends with them.
+/// A disk of some MiB. It is seen by the thread of the test and those that it starts, and ends with them.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The directory cannot be removed while something is mounted on it.
+        let _ = umount2(self.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+/// A test with a small disk.
 fn trial<F: Future<Output = Result<()>>>(
     name: &str,
-    test: impl FnOnce(TempDir) -> F + Send + 'static,
+    test: impl FnOnce(SmallDisk) -> F + Send + 'static,
 ) -> Trial {
     Trial::test(name, move || {
-        let disk = tempfile::Builder::new().prefix("small-disk-").tempdir()?;
+        let disk = SmallDisk(tempfile::Builder::new().prefix("small-disk-").tempdir()?);
         let mounted = unshare(CloneFlags::CLONE_NEWNS).and_then(|()| {
             let (none, flags) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
             mount(none, "/", none, flags, none)?;
@@ -59,7 +75,7 @@ fn make_room(disk: &Path) -> Result<()> {
     Ok(fs::remove_file(disk.join("filling"))?)
 }
 
-async fn full_spool(disk: TempDir) -> Result<()> {
+async fn full_spool(disk: SmallDisk) -> Result<()> {
     let server = FakeServer::start().await?;
     let home = Home::with_spool(&disk.path().join("spool"))?;
     let worker = LivingWorker::start(&server, &home)?;
@@ -79,7 +95,7 @@ async fn full_spool(disk: TempDir) -> Result<()> {
     worker.stop(Stop::Abort).await
 }
 
-async fn filling_spool(disk: TempDir) -> Result<()> {
+async fn filling_spool(disk: SmallDisk) -> Result<()> {
     let server = FakeServer::start().await?;
     let home = Home::with_spool(&disk.path().join("spool"))?;
     let worker = LivingWorker::start(&server, &home)?;
@@ -100,7 +116,7 @@ async fn filling_spool(disk: TempDir) -> Result<()> {
     worker.stop(Stop::Abort).await
 }
 
-async fn full_cache(disk: TempDir) -> Result<()> {
+async fn full_cache(disk: SmallDisk) -> Result<()> {
     if !WorkerProgram::is_built() {
         eprintln!("skipped: the program task-runtime is not built");
         return Ok(());
