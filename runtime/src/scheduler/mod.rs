@@ -18,6 +18,7 @@ use farm::Shares;
 use lane::{Job, Lane};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use turns::Turns;
 
@@ -79,11 +80,19 @@ struct Loaded {
 type Asked = (Arc<Question>, Arc<Loaded>);
 
 /// What an answer depends on besides the workers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Question {
+    /// Of all the rest. Questions are looked up several times, and their data are long.
+    hash: u64,
     digest: Arc<str>,
     data: String,
     dynamic_data: Option<String>,
+}
+
+impl Hash for Question {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 /// Which workers can run a task, or why nobody knows.
@@ -210,6 +219,10 @@ impl Scheduler {
             }
         };
         let question = Question {
+            hash: self
+                .answers
+                .hasher()
+                .hash_one((&loaded.digest, &task.data, &task.dynamic_data)),
             digest: Arc::clone(&loaded.digest),
             data: task.data.clone(),
             dynamic_data: task.dynamic_data.clone(),
