@@ -129,7 +129,7 @@ impl Dispatch {
             data: work_request.task_data.clone(),
             dynamic_data: dynamic_data(work_request),
         };
-        let watched = Arc::new(Watched::new(Arc::clone(operator)));
+        let watched = Arc::new(Watched::new(Arc::clone(operator), work_request.id));
         let run = runner.run(loaded, request, Arc::clone(&watched) as _, abort);
         tokio::pin!(run);
         let mut samples = tokio::time::interval(SAMPLES);
