@@ -27,6 +27,7 @@ pub const QUICK: Patience = Patience {
     give_up: Duration::from_secs(30),
     nonsense: Duration::from_secs(1),
     for_permission: false,
+    for_sense: false,
 };
 
 /// The places of a worker; they outlive it, as those of a worker that is restarted.

@@ -286,6 +286,24 @@ async fn what_a_server_has_and_did_not_verify_is_not_taken_for_kept() -> Result<
 }
 
 #[tokio::test]
+async fn a_server_that_has_everything_and_does_not_say_so_is_sent_the_end_again_and_not_for_ever()
+-> Result<()> {
+    let server = FakeServer::start().await?;
+    let content = content(400_000);
+    server.state().unverified = 2;
+    let id = artifacts(&server)?.upload(artifact(&content)).await?;
+    assert!(server.state().content(id.0, PATH) == Some(&content[..]));
+    let before = server.state().count("PUT", "/files/");
+    server.state().contents.clear();
+    server.state().unverified = u32::MAX;
+    let error = artifacts(&server)?.upload(artifact(&content)).await;
+    let error = error.expect_err("it is never complete");
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    assert!(server.state().count("PUT", "/files/") < before + 15);
+    Ok(())
+}
+
+#[tokio::test]
 async fn damage_on_the_way_is_sent_again_and_not_for_ever() -> Result<()> {
     let server = FakeServer::start().await?;
     let problem = r#"{"title": "Invalid file hash"}"#;

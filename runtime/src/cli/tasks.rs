@@ -6,7 +6,9 @@ use super::places::Places;
 use serde_json::Value;
 use std::sync::Arc;
 use task_runtime::artifacts::TaskDatabase;
-use task_runtime::component::{Engine, EngineOptions, LoadedComponent, Registry};
+use task_runtime::component::{
+    CompilerProcess, ComponentCache, Engine, EngineOptions, LoadedComponent, Registry,
+};
 use task_runtime::host::{
     Facts, HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance,
 };
@@ -41,14 +43,29 @@ impl Tasks {
         Self::open_with(EngineOptions::FEW, places)
     }
 
+    /// The same for a process that waits for most of its life: it leaves compiling to others, which end.
+    pub fn open_lean(places: &Places) -> Result<Self, CliError> {
+        let compiler = CompilerProcess::of_this_program();
+        let cache = places.components()?.compiling_in(compiler);
+        Self::assemble(EngineOptions::FEW, cache, places)
+    }
+
     /// The same, on an engine with these options and the operator's limits.
     pub fn open_with(options: EngineOptions, places: &Places) -> Result<Self, CliError> {
+        Self::assemble(options, places.components()?, places)
+    }
+
+    fn assemble(
+        options: EngineOptions,
+        cache: ComponentCache,
+        places: &Places,
+    ) -> Result<Self, CliError> {
         let engine = Engine::with(places.limits().engine(options))?;
         let linkers = Linkers::new(&engine)
             .map_err(|error| CliError::new("system", format!("cannot link: {error:#}")))?;
         let linkers = linkers.with_policy(Arc::new(places.policy()?));
         Ok(Self {
-            registry: Registry::open(engine, places.components()?, &places.tasks())?,
+            registry: Registry::open(engine, cache, &places.tasks())?,
             linkers: Arc::new(linkers),
             facts: Arc::new(Machine::default()),
         })

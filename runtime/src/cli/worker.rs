@@ -144,7 +144,7 @@ async fn prepare(
         .or(configuration.log_file.clone());
     let target = LogTarget::open(log_file)?;
     target.start(arguments.log_level.or(configuration.log_level));
-    let tasks = Tasks::open(places)?;
+    let tasks = Tasks::open_lean(places)?;
     let server = Server::new(&configuration.api_url, Patience::default());
     let server = server.map_err(|error| fatal("configuration", &error))?;
     if configuration.token.is_none() {

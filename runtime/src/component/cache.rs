@@ -4,6 +4,7 @@
 //! the system's administrator shipped with the tasks lies in a second directory, which only root or the user can write. Owners and modes
 //! are looked at whenever code is loaded.
 
+use super::apart::{CompilerProcess, Failure};
 use super::code;
 use super::compiler::{self, Target};
 use super::engine::Engine;
@@ -56,6 +57,16 @@ pub enum CacheError {
         /// The component's file.
         path: PathBuf,
     },
+    /// The process that compiled it did not come to an end with it.
+    #[error(
+        "{path}: cannot be compiled: the compiler {reason}; `task-runtime compile` tries it where it can be seen"
+    )]
+    Compiler {
+        /// The component's file.
+        path: PathBuf,
+        /// How it ended.
+        reason: String,
+    },
     /// Compiled code cannot be written.
     #[error("{path}: {error}; name a directory that can be written")]
     Write {
@@ -71,6 +82,7 @@ pub enum CacheError {
 pub struct ComponentCache {
     directory: Option<PathBuf>,
     shipped: Option<PathBuf>,
+    compiler: Option<CompilerProcess>,
 }
 
 impl ComponentCache {
@@ -78,7 +90,7 @@ impl ComponentCache {
     pub fn new(directory: &Path) -> Self {
         Self {
             directory: Some(directory.to_owned()),
-            shipped: None,
+            ..Self::default()
         }
     }
 
@@ -90,6 +102,13 @@ impl ComponentCache {
     /// Looks also in this directory of shipped code, if only root or this user can have written it.
     pub fn with_shipped(mut self, directory: &Path) -> Self {
         self.shipped = Some(directory.to_owned());
+        self
+    }
+
+    /// What is to be compiled is compiled in a process of its own, whose memory goes with it. If there can be none, or the cache cannot keep
+    /// what it has compiled, this one does it.
+    pub fn compiling_in(mut self, process: CompilerProcess) -> Self {
+        self.compiler = Some(process);
         self
     }
 
@@ -111,14 +130,15 @@ impl ComponentCache {
         {
             return Ok((component, contents.digest));
         }
+        if let Some(directory) = directory
+            && self.compile_apart(path, directory)?
+            && let Some(component) = self.known(engine, &contents.digest, Some(directory))
+        {
+            return Ok((component, contents.digest));
+        }
         let code = compile(path, &contents.bytes, Target::ThisMachine)?;
         if let Some(directory) = directory
-            && let Err(error) = code::store(
-                &code,
-                &compiled_path(directory, &contents.digest),
-                0o600,
-                Some(directory),
-            )
+            && let Err(error) = keep(&code, directory, &contents.digest)
         {
             tracing::warn!(
                 "{}: cannot keep compiled code: {error}; every start will compile anew",
@@ -128,6 +148,41 @@ impl ComponentCache {
         let loaded = native_code::load(engine.wasmtime(), &code);
         let component = loaded.map_err(|error| invalid(path, format!("{error:#}")))?;
         Ok((component, contents.digest))
+    }
+
+    /// Has a component compiled in a process of its own, if there is to be one; false if there is none.
+    fn compile_apart(&self, path: &Path, directory: &Path) -> Result<bool, CacheError> {
+        let compiler = self.compiler.as_ref().filter(|_| compiler::AVAILABLE);
+        let Some(compiler) = compiler else {
+            return Ok(false);
+        };
+        let shown = path.display();
+        match compiler.compile(path, directory) {
+            Ok(process) => {
+                tracing::debug!("{shown}: compiled by process {process}");
+                Ok(true)
+            }
+            Err(Failure::Invalid(reason)) => Err(invalid(path, reason)),
+            Err(Failure::Ended(reason)) => Err(CacheError::Compiler {
+                path: path.to_owned(),
+                reason,
+            }),
+            Err(Failure::Unavailable(why)) => {
+                tracing::warn!("{shown}: compiled in this process, which it makes larger: {why}");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Compiles a component into this cache, and loads nothing.
+    pub(super) fn compile_and_keep(&self, path: &Path) -> Result<(), CacheError> {
+        let directory = self.directory.as_deref().unwrap_or(Path::new("."));
+        let contents = read(path)?;
+        let code = compile(path, &contents.bytes, Target::ThisMachine)?;
+        keep(&code, directory, &contents.digest).map_err(|error| CacheError::Write {
+            path: directory.to_owned(),
+            error,
+        })
     }
 
     /// Loads a component if that needs no compiling: none if there is no usable code for it.
@@ -183,6 +238,11 @@ impl ComponentCache {
         }
         Some(directory)
     }
+}
+
+fn keep(code: &[u8], directory: &Path, digest: &str) -> io::Result<()> {
+    let target = compiled_path(directory, digest);
+    code::store(code, &target, 0o600, Some(directory))
 }
 
 fn compiled_path(directory: &Path, digest: &str) -> PathBuf {

@@ -1,5 +1,6 @@
 //! Components as such: compiling, caching, finding and limiting them. Knows nothing of tasks' imports or of running them.
 
+mod apart;
 mod cache;
 mod code;
 mod compiler;
@@ -14,6 +15,7 @@ mod sighting;
 #[cfg(all(test, feature = "compiler"))]
 mod tests;
 
+pub use apart::{CompilerProcess, compiler_main_if_called};
 pub use cache::{CacheError, ComponentCache};
 pub(crate) use engine::limit_reached;
 pub use engine::{Engine, EngineError, EngineOptions};

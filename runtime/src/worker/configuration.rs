@@ -1,9 +1,9 @@
 //! The configuration of a worker, in the files that `debusine-worker` reads: an existing worker's directory works as it is.
 
 use super::ini::IniFile;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -142,18 +142,17 @@ impl Configuration {
         })
     }
 
-    /// Keeps the secret of a worker that has been registered. A token that is there already is not replaced.
+    /// Keeps the secret of a worker that has been registered: all of it or, if the disk is full, nothing. A token that is there already is not
+    /// replaced.
     pub fn keep_token(&mut self, token: &str) -> Result<(), ConfigurationError> {
         let path = self.directory.join(TOKEN);
         let write = || {
-            let mut options = OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)?;
-            file.write_all(token.as_bytes())?;
-            file.sync_all()
+            // With mode 0600, as those of its kind have.
+            let mut aside = tempfile::NamedTempFile::new_in(&self.directory)?;
+            aside.write_all(token.as_bytes())?;
+            aside.as_file().sync_all()?;
+            aside.persist_noclobber(&path)?;
+            File::open(&self.directory)?.sync_all()
         };
         write().map_err(|error| ConfigurationError::File {
             path: path.clone(),

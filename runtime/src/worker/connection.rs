@@ -101,8 +101,8 @@ impl Connection {
                 Ok(None) => return "the server ended the connection".to_owned(),
                 Ok(Some(Err(error))) => return error.to_string(),
                 Ok(Some(Ok(Message::Text(text)))) => {
-                    if !self.hear(text.as_str(), heard) {
-                        return "the server does not let this worker work".to_owned();
+                    if let Some(end) = self.hear(text.as_str(), heard) {
+                        return end;
                     }
                     false
                 }
@@ -139,14 +139,14 @@ impl Connection {
         Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(rules)).await)
     }
 
-    /// False if there is nothing more to hear on this connection.
-    fn hear(&self, text: &str, heard: &watch::Sender<Heard>) -> bool {
+    /// Why there is nothing more to hear on this connection, if so.
+    fn hear(&self, text: &str, heard: &watch::Sender<Heard>) -> Option<String> {
         let said: Said = match serde_json::from_str(text) {
             Ok(said) => said,
             Err(error) => {
                 let begin: String = text.chars().take(80).collect();
                 tracing::warn!("the server says {begin:?}, which is no message: {error}; ignored");
-                return true;
+                return None;
             }
         };
         match (
@@ -169,12 +169,13 @@ impl Connection {
                 heard.send_modify(|heard| heard.connected = false);
                 self.operator
                     .disabled(reason.as_deref().unwrap_or("no reason"));
-                return false;
+                return Some("the server does not let this worker work".to_owned());
             }
             (None, Some(code), _) => tracing::error!("the server says {code:?}; ignored"),
-            (None, None, Some(reason)) => tracing::warn!("the server says: {reason}"),
+            // It hangs up then, and says the same when it is asked again.
+            (None, None, Some(reason)) => return Some(format!("the server says: {reason}")),
             (None, None, None) => tracing::debug!("the server says nothing in many words; ignored"),
         }
-        true
+        None
     }
 }

@@ -49,7 +49,7 @@ impl Worker {
         let report = entry.report().cloned();
         let begun = std::time::Instant::now();
         let Some(delivered) = self.in_time(ending, entry.deliver(&self.server)).await else {
-            self.keep_for_later(entry);
+            keep_for_later(&entry);
             return Told::Something;
         };
         match delivered {
@@ -145,16 +145,6 @@ impl Worker {
         }
     }
 
-    fn keep_for_later(&self, entry: Entry) {
-        let id = entry.work_request();
-        if entry.report().is_some() {
-            tracing::info!("work request {id}: it will be delivered after the next start");
-            return;
-        }
-        tracing::warn!("work request {id}: no time to deliver the logs of the aborted task");
-        entry.remove();
-    }
-
     fn keep_aside(&self, entry: Entry, error: &ServerError, told: bool) {
         let (id, task) = (entry.work_request(), entry.task().to_owned());
         let Some(report) = entry.report().cloned() else {
@@ -171,4 +161,14 @@ impl Worker {
             ),
         }
     }
+}
+
+/// What a worker that ends has no more time for stays in the spool.
+fn keep_for_later(entry: &Entry) {
+    let id = entry.work_request();
+    let what = match entry.report() {
+        Some(_) => "its result",
+        None => "the logs of its aborted task",
+    };
+    tracing::info!("work request {id}: {what} will be delivered after the next start");
 }

@@ -129,7 +129,7 @@ impl Dispatch {
             data: work_request.task_data.clone(),
             dynamic_data: dynamic_data(work_request),
         };
-        let watched = Arc::new(Watched::new(Arc::clone(operator)));
+        let watched = Arc::new(Watched::new(Arc::clone(operator), work_request.id));
         let run = runner.run(loaded, request, Arc::clone(&watched) as _, abort);
         tokio::pin!(run);
         let mut samples = tokio::time::interval(SAMPLES);
@@ -191,10 +191,11 @@ fn setup_failed(task: &str, words: &str) -> Report {
     Report::error(ErrorCode::SetupFailed, message)
 }
 
-/// Inputs from the server, however long it is away; outputs to the spool.
+/// Inputs from the server, however long it is away or somebody else answers in its place; outputs to the spool.
 fn spooling(server: &Server, entry: &Arc<Mutex<Entry>>) -> Arc<dyn ArtifactStore> {
     let patience = Patience {
         for_permission: true,
+        for_sense: true,
         ..*server.patience()
     };
     let server = server.clone().with_patience(patience);

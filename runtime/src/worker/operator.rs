@@ -292,17 +292,19 @@ impl Operator {
     }
 }
 
-/// Watches a run for the operator.
+/// Watches the run of a work request for the operator.
 pub struct Watched {
     operator: Arc<Operator>,
+    work_request: u64,
     current: Mutex<Option<(Stage, Instant)>>,
 }
 
 impl Watched {
     /// A run that begins.
-    pub fn new(operator: Arc<Operator>) -> Self {
+    pub fn new(operator: Arc<Operator>, work_request: u64) -> Self {
         Self {
             operator,
+            work_request,
             current: Mutex::default(),
         }
     }
@@ -321,7 +323,8 @@ impl Observer for Watched {
     fn stage(&self, stage: Stage) {
         self.finish();
         *locked(&self.current) = Some((stage, Instant::now()));
-        tracing::debug!("{stage}");
+        let id = self.work_request;
+        tracing::debug!(work_request = id, "work request {id}: {stage}");
         self.operator.stage(stage.message());
     }
 }

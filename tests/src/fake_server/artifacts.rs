@@ -205,6 +205,10 @@ impl State {
         if (has as u64) < file.size {
             return Reply::empty(200).with("Range", format!("bytes=0-{has}"));
         }
+        if self.unverified > 0 {
+            self.unverified -= 1;
+            return Reply::empty(200).with("Range", format!("bytes=0-{has}"));
+        }
         if self.deaths_before_verification > 0 {
             self.deaths_before_verification -= 1;
             return Reply::html(502);

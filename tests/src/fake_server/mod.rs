@@ -87,6 +87,8 @@ pub struct State {
     pub longest_body: Option<usize>,
     /// How many times more it will have lost half of what it had of a file when more of that comes.
     pub losses: u32,
+    /// How many uploads that are whole are only told to have come, and not to be complete.
+    pub unverified: u32,
     /// How many times more it will be ended when it has all of a file, before it has verified and kept it.
     pub deaths_before_verification: u32,
     faults: Vec<Fault>,

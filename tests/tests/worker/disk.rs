@@ -10,7 +10,8 @@ use std::fs;
 use std::future::Future;
 use std::path::Path;
 use task_runtime::worker::Stop;
-use task_runtime_tests::fake_server::{FakeServer, work_request};
+use task_runtime::worker::configuration::Configuration;
+use task_runtime_tests::fake_server::{FakeServer, TOKEN, work_request};
 use task_runtime_tests::living_worker::{Home, LivingWorker};
 use task_runtime_tests::worker_program::WorkerProgram;
 use tempfile::TempDir;
@@ -23,6 +24,10 @@ pub fn trials() -> Vec<Trial> {
             filling_spool,
         ),
         trial("with_a_full_cache_work_goes_on", full_cache),
+        trial(
+            "on_a_full_disk_half_a_token_is_never_kept",
+            full_configuration,
+        ),
     ]
 }
 
@@ -114,6 +119,30 @@ async fn filling_spool(disk: SmallDisk) -> Result<()> {
     server.hand_out(work_request(2, "noop", json!({})));
     ensure!(report(&server, 2).await["result"] == "success");
     worker.stop(Stop::Abort).await
+}
+
+async fn full_configuration(disk: SmallDisk) -> Result<()> {
+    let place = disk.path().join("configuration");
+    fs::create_dir(&place)?;
+    fs::write(
+        place.join("config.ini"),
+        "[General]\napi-url = http://localhost/api\n",
+    )?;
+    fill(disk.path())?;
+    let mut configuration = Configuration::read(&[place.clone()])?;
+    let words = configuration
+        .keep_token(TOKEN)
+        .err()
+        .context("it is full")?;
+    ensure!(words.to_string().contains("No space left"), "{words}");
+    ensure!(configuration.token.is_none());
+    let left: Vec<_> = fs::read_dir(&place)?.collect::<Result<_, _>>()?;
+    ensure!(left.len() == 1, "{left:?}");
+    make_room(disk.path())?;
+    configuration.keep_token(TOKEN)?;
+    let read = Configuration::read(&[place])?;
+    ensure!(read.token.as_deref() == Some(TOKEN));
+    Ok(())
 }
 
 async fn full_cache(disk: SmallDisk) -> Result<()> {

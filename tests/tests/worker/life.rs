@@ -49,6 +49,10 @@ pub fn trials() -> Vec<Trial> {
         trial("an_aborted_task_leaves_its_logs_and_no_result", aborted),
         trial("a_drained_worker_finishes_first", drained),
         trial("a_rejected_worker_waits_without_haste", rejected),
+        trial(
+            "a_server_without_its_other_half_is_asked_again_until_it_has_it",
+            unavailable,
+        ),
         trial("two_workers_cannot_share_a_spool", shared_spool),
         trial(
             "components_that_come_and_go_are_noticed_without_a_restart",
@@ -441,6 +445,22 @@ async fn rejected() -> Result<()> {
     assert_eq!(server.state().count("PUT", ""), 0);
     assert_eq!(server.state().count("GET", "get-next"), 0);
     server.enable(true);
+    server.hand_out(work_request(1, "noop", json!({})));
+    assert_eq!(report(&server, 1).await["result"], "success");
+    Ok(())
+}
+
+/// As the real one says when Redis is down; then it hangs up.
+async fn unavailable() -> Result<()> {
+    let (server, _home, _worker) = together().await?;
+    for _ in 0..3 {
+        let connections = server.state().connections;
+        let words = r#"{"type": "connection_rejected", "reason": "Service unavailable"}"#;
+        server.order(Order::Say(words.to_owned()));
+        server
+            .wait_until("a new connection", |state| state.connections > connections)
+            .await;
+    }
     server.hand_out(work_request(1, "noop", json!({})));
     assert_eq!(report(&server, 1).await["result"], "success");
     Ok(())

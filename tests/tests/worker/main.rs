@@ -2,6 +2,7 @@
 //!
 //! No test harness of rustc's: the executor re-executes this program as its helper, before any thread exists.
 
+mod compiling;
 mod disk;
 mod life;
 mod program;
@@ -26,6 +27,7 @@ fn main() {
     trials.extend(reporting::trials());
     trials.extend(silence::trials());
     trials.extend(program::trials());
+    trials.extend(compiling::trials());
     trials.extend(service::trials());
     trials.extend(tls::trials());
     trials.extend(disk::trials());

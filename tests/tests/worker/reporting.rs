@@ -18,6 +18,19 @@ pub fn trials() -> Vec<Trial> {
             stubborn_proxy,
         ),
         trial(
+            "what_others_say_in_place_of_the_server_refuses_nothing",
+            others,
+        ),
+        trial("a_result_behind_a_wall_waits_and_the_next_does_not", wall),
+        trial(
+            "a_result_that_cannot_be_read_is_not_refused_but_kept",
+            unreadable,
+        ),
+        trial(
+            "what_others_say_in_place_of_inputs_is_waited_out_and_not_for_ever",
+            strange_inputs,
+        ),
+        trial(
             "a_postponed_result_goes_out_after_the_next_start",
             postponed_until_restart,
         ),
@@ -64,8 +77,17 @@ pub fn trials() -> Vec<Trial> {
 const NOT_HERE: Trouble = Trouble::Answer(404, "<html>no such site</html>");
 
 async fn stubborn_proxy() -> Result<()> {
+    held_up_by(NOT_HERE).await
+}
+
+/// Unlike the server's own no, it may never become a yes.
+async fn wall() -> Result<()> {
+    held_up_by(Trouble::Answer(403, "<html>forbidden</html>")).await
+}
+
+async fn held_up_by(trouble: Trouble) -> Result<()> {
     let (server, home, worker) = together().await?;
-    server.fault("PUT", "/work-request/1/completed/", NOT_HERE, u32::MAX);
+    server.fault("PUT", "/work-request/1/completed/", trouble, u32::MAX);
     server.hand_out(work_request(1, "noop", json!({})));
     server.hand_out(work_request(2, "noop", json!({})));
     // The server took the worker for busy with the first one; asked for more, it gives that out anew.
@@ -74,6 +96,113 @@ async fn stubborn_proxy() -> Result<()> {
     }
     worker.stop(Stop::Drain).await?;
     ensure!(home.spooled() == ["1"], "{:?}", home.spooled());
+    Ok(())
+}
+
+async fn others() -> Result<()> {
+    for status in [400, 401, 403, 405, 407, 410] {
+        let (server, home, _worker) = together().await?;
+        for (method, path) in [
+            ("POST", "/artifact/"),
+            ("PUT", "/files/"),
+            ("PUT", "/completed/"),
+        ] {
+            let trouble = Trouble::Answer(status, "<html>not now</html>");
+            server.fault(method, path, trouble, 2);
+        }
+        server.hand_out(making(1));
+        delivered(&server, &home, 1)
+            .await
+            .with_context(|| format!("status {status}"))?;
+    }
+    Ok(())
+}
+
+async fn unreadable() -> Result<()> {
+    let (mut server, home, worker) = together().await?;
+    server.fault("PUT", "/files/", Trouble::Cut, 1);
+    server.hand_out(making(5));
+    server
+        .wait_until("the upload", |state| state.count("PUT", "/files/") > 0)
+        .await;
+    server.go_down().await;
+    worker.stop(Stop::Now).await?;
+    let (files, safe) = (home.spool().join("5/files"), home.spool().join("safe"));
+    fs::rename(&files, &safe)?;
+    server.come_back().await?;
+    // The files are gone, then they are shorter than they were: neither is the server's doing. It has the work done anew meanwhile.
+    for (id, is_gone) in [(1005, true), (6, false)] {
+        fs::create_dir(&files)?;
+        for file in fs::read_dir(&safe)?.take(if is_gone { 0 } else { usize::MAX }) {
+            let file = file?;
+            let content = fs::read(file.path())?;
+            fs::write(files.join(file.file_name()), &content[..content.len() / 2])?;
+        }
+        let worker = LivingWorker::start(&server, &home)?;
+        if !is_gone {
+            server.hand_out(work_request(id, "noop", json!({})));
+        }
+        ensure!(report(&server, id).await["result"] == "success");
+        worker.stop(Stop::Drain).await?;
+        ensure!(home.spooled() == ["5"], "{:?}", home.spooled());
+        ensure!(kept_aside(&home.spool()).is_empty());
+        fs::remove_dir_all(&files)?;
+        // What has been done anew has the same content.
+        server.state().contents.clear();
+    }
+    fs::rename(&safe, &files)?;
+    let _worker = LivingWorker::start(&server, &home)?;
+    ensure!(report(&server, 5).await["result"] == "success");
+    let state = server.state();
+    let mut made = state.artifacts.iter();
+    let (id, _) = made
+        .find(|(_, it)| it.work_request == Some(5))
+        .context("what it made")?;
+    ensure!(state.content(*id, "one") == Some(&b"one\n"[..]));
+    ensure!(state.content(*id, "two") == Some(&b"two\n"[..]));
+    Ok(())
+}
+
+async fn strange_inputs() -> Result<()> {
+    let (server, _home, _worker) = together().await?;
+    let input = server
+        .state()
+        .add_artifact("debusine:test", &[("input", b"input")]);
+    let strange = [
+        Trouble::Body(b"<html>maintenance</html>"),
+        Trouble::Answer(403, "<html>forbidden</html>"),
+        Trouble::Answer(302, "/maintenance"),
+        Trouble::Answer(400, "<html>bad</html>"),
+    ];
+    for (id, trouble) in (1..).zip(strange) {
+        server.fault("GET", "/artifact/", trouble, 1);
+        server.fault(
+            "GET",
+            "/download/",
+            Trouble::Answer(401, "<html>who?</html>"),
+            1,
+        );
+        let mut wanted = making(id);
+        wanted["task_data"]["artifacts"] = json!([input]);
+        server.hand_out(wanted);
+        let told = report(&server, id).await;
+        ensure!(told["result"] == "success", "{id}: {told}");
+    }
+    server.fault(
+        "GET",
+        "/artifact/",
+        Trouble::Body(b"<html>for ever</html>"),
+        u32::MAX,
+    );
+    let mut wanted = making(9);
+    wanted["task_data"]["artifacts"] = json!([input]);
+    server.hand_out(wanted);
+    ensure!(report(&server, 9).await["result"] == "failure");
+    let state = server.state();
+    let (id, _) = state.artifacts.last_key_value().context("logs")?;
+    let told = state.content(*id, "fetch_input.log").context("a log")?;
+    let told = String::from_utf8_lossy(told);
+    ensure!(told.contains("that of a Debusine server?"), "{told}");
     Ok(())
 }
 

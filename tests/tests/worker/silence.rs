@@ -165,12 +165,21 @@ async fn drained_while_starving() -> Result<()> {
     server.go_down().await;
     // It would wait for six hours for its input.
     worker.stop(Stop::Drain).await?;
-    ensure!(home.left().is_empty() && home.spooled().is_empty());
+    ensure!(home.left().is_empty());
+    // Its logs, for which there was nobody.
+    ensure!(home.spooled() == ["1"], "{:?}", home.spooled());
     server.state().forgive();
     server.come_back().await?;
     let _worker = LivingWorker::start(&server, &home)?;
     ensure!(report(&server, 1001).await["result"] == "success");
     let reported: Vec<_> = server.state().completed.iter().map(|it| it.0).collect();
     ensure!(reported == [1001], "{reported:?}");
+    let state = server.state();
+    let made: Vec<_> = state.artifacts.values().collect();
+    let logs = made.iter().find(|it| it.work_request == Some(1));
+    let category = logs.map(|it| it.category.as_str());
+    ensure!(category == Some("debusine:work-request-debug-logs"));
+    drop(state);
+    ensure!(!home.spooled().contains(&"1".to_owned()));
     Ok(())
 }

@@ -75,9 +75,21 @@ impl ServerError {
         }
     }
 
-    /// Whether the server does not accept the token: it is unknown, or the worker is not enabled.
+    /// Whether the server does not accept the token: it is unknown, or the worker is not enabled. It says so in its own words; a proxy that
+    /// forbids something is no server that may enable us.
     pub fn is_forbidden(&self) -> bool {
-        self.status() == Some(StatusCode::FORBIDDEN)
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::FORBIDDEN)
+    }
+
+    /// Whether this is not what a Debusine server says, but perhaps what a proxy, a wall or a maintenance page says in its place: of the request
+    /// itself it tells nothing. That a request is too large for a proxy does.
+    pub fn is_odd(&self) -> bool {
+        match self {
+            Self::Unexpected { status, .. } => {
+                !self.is_temporary() && *status != Some(StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            _ => false,
+        }
     }
 
     /// The status of a refusal.

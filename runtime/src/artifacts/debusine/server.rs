@@ -40,10 +40,12 @@ pub struct Patience {
     pub longest_pause: Duration,
     /// How long a request is repeated that may be repeated, from its first failure on.
     pub give_up: Duration,
-    /// How long, in all, the answers are waited out that no Debusine server gives, where a result has to be delivered.
+    /// How long, in all, the answers are waited out that no Debusine server gives, where the work of a worker hangs on them.
     pub nonsense: Duration,
     /// Whether a token that the server does not accept is such a failure too: a worker that was disabled may be enabled again.
     pub for_permission: bool,
+    /// Whether what no Debusine server says is such a failure too, for as long as nonsense is waited out.
+    pub for_sense: bool,
 }
 
 impl Default for Patience {
@@ -57,6 +59,7 @@ impl Default for Patience {
             give_up: Duration::from_secs(6 * 3600),
             nonsense: Duration::from_secs(600),
             for_permission: false,
+            for_sense: false,
         }
     }
 }
@@ -423,6 +426,8 @@ pub(super) struct Repetition<'a> {
     server: &'a Server,
     pause: Duration,
     failing: Option<Failing<'a>>,
+    /// How long nonsense was waited out.
+    wasted: Duration,
 }
 
 /// A request that is tried again.
@@ -454,6 +459,7 @@ impl<'a> Repetition<'a> {
             server,
             pause: server.patience.first_pause,
             failing: None,
+            wasted: Duration::ZERO,
         }
     }
 
@@ -462,7 +468,14 @@ impl<'a> Repetition<'a> {
         let patience = &self.server.patience;
         let begin = || Failing::begin(&self.server.waits);
         let since = self.failing.get_or_insert_with(begin).since;
-        let is_worthwhile = error.is_temporary() || patience.for_permission && error.is_forbidden();
+        // What is not there is told by a page too, and at once.
+        let is_nonsense = error.is_odd() && error.status() != Some(StatusCode::NOT_FOUND);
+        if is_nonsense {
+            self.wasted += self.pause;
+        }
+        let is_worthwhile = error.is_temporary()
+            || patience.for_permission && error.is_forbidden()
+            || patience.for_sense && is_nonsense && self.wasted <= patience.nonsense;
         if !is_worthwhile || since.elapsed() + self.pause > patience.give_up {
             return Err(error);
         }

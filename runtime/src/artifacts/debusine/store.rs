@@ -1,7 +1,7 @@
 //! A server's artifacts behind the trait of artifact stores.
 
 use super::failure::ServerError;
-use super::server::Server;
+use super::server::{Repetition, Server};
 use super::{download::Expected, paths};
 use crate::artifacts::{
     Artifact, ArtifactFile, ArtifactId, ArtifactStore, NewArtifact, Relation, StoreError,
@@ -109,7 +109,14 @@ impl Server {
         id: ArtifactId,
     ) -> Result<ArtifactInformation, ServerError> {
         let path = format!("/artifact/{id}/");
-        self.repeated(Method::GET, &path, None).await?.json()
+        let mut repetition = Repetition::new(self);
+        loop {
+            let asked = self.once(Method::GET, &path, None).await;
+            match asked.and_then(|answer| answer.json()) {
+                Err(error) => repetition.pause(error).await?,
+                information => return information,
+            }
+        }
     }
 
     /// Makes an artifact, whose content is still to be sent. Repeating this would make another one, so it is tried once.

@@ -11,8 +11,8 @@ use reqwest::{Body, Method, StatusCode};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::timeout;
 
 /// How much of a file is in memory at a time, in bytes.
@@ -34,6 +34,9 @@ enum Progress {
 
 /// The smallest chunk that is tried where chunks are too large, in bytes.
 const SMALLEST: u64 = 64 << 10;
+
+/// What reading a file has failed with, while it was on its way.
+type Unreadable = Arc<Mutex<Option<io::Error>>>;
 
 /// A file on its way.
 struct Upload<'a> {
@@ -91,11 +94,15 @@ impl Upload<'_> {
                     if count > most {
                         (fruitless, most) = (0, count);
                         repetition.succeeded();
-                    } else if at.is_some_and(|from| count <= from) {
+                    } else if at.is_some_and(|from| count <= from || count == self.size) {
                         fruitless += 1;
                     }
-                    // What it has lost is sent again, however many chunks that takes.
-                    Some(count)
+                    Some(match count == self.size {
+                        // Who has everything, and does not say that it is complete, is sent the end once more: the answer to that tells.
+                        true => self.size.saturating_sub(PIECE as u64),
+                        // What it has lost is sent again, however many chunks that takes.
+                        false => count,
+                    })
                 }
                 Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
                     attempts += 1;
@@ -152,8 +159,8 @@ impl Upload<'_> {
             .header(CONTENT_RANGE, format!("bytes */{}", self.size));
         let answer = self.server.answer(&self.request(), builder.send()).await?;
         if answer.status == StatusCode::OK && received(&answer.headers).is_none() {
-            // All of it has come, but the server may have been ended before it verified and kept it: only the answer to content tells.
-            return Ok(Progress::Has(self.size.saturating_sub(PIECE as u64)));
+            // All of it has come, but the server may have been ended before it verified and kept it.
+            return Ok(Progress::Has(self.size));
         }
         self.progress(&answer)
     }
@@ -164,7 +171,9 @@ impl Upload<'_> {
         let sent = Arc::new(AtomicU64::new(from));
         let (told, furthest) = (Arc::clone(&sent), Arc::clone(&self.furthest));
         let traffic = self.server.traffic();
-        let body = pieces(Arc::clone(&self.content), from, end, move |at| {
+        let unreadable = Unreadable::default();
+        let content = (Arc::clone(&self.content), Arc::clone(&unreadable));
+        let body = pieces(content, from, end, move |at| {
             told.store(at, Ordering::Relaxed);
             if furthest.fetch_max(at, Ordering::Relaxed) < at {
                 traffic.advance();
@@ -192,7 +201,7 @@ impl Upload<'_> {
                 patience.answer
             };
             match timeout(longest, &mut sending).await {
-                Ok(response) => break response.map_err(|error| failed(&request, error))?,
+                Ok(response) => break response.map_err(|error| self.unsent(&unreadable, error))?,
                 Err(_) => {
                     let now = sent.load(Ordering::Relaxed);
                     if now == seen {
@@ -212,6 +221,18 @@ impl Upload<'_> {
             (StatusCode::CREATED, _) => Ok(Progress::Complete),
             (StatusCode::PARTIAL_CONTENT | StatusCode::OK, Some(count)) => Ok(Progress::Has(count)),
             (status, _) => Err(answer.unexpected(format!("status {status}"))),
+        }
+    }
+
+    /// A chunk that has not gone through: that is not the network's doing if the file could not be read.
+    fn unsent(&self, unreadable: &Unreadable, error: reqwest::Error) -> ServerError {
+        let mut unreadable = unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        match unreadable.take() {
+            Some(error) => ServerError::File {
+                what: format!("{}: reading what is to be sent", self.request()),
+                error,
+            },
+            None => failed(&self.request(), error),
         }
     }
 
@@ -235,27 +256,34 @@ fn received(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The bytes of a file from `from` up to `end`, read as the network takes them. `told` hears where they have got to: with the last piece, for nobody
-/// asks whether there is more when all that was announced has come.
+/// asks whether there is more when all that was announced has come. What reading fails with is left where it is found.
 fn pieces(
-    file: Arc<File>,
+    (file, unreadable): (Arc<File>, Unreadable),
     from: u64,
     end: u64,
     told: impl Fn(u64) + Send,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    try_unfold((file, from, told), move |(file, from, told)| async move {
-        if from == end {
-            return Ok(None);
-        }
-        let length = PIECE.min(usize::try_from(end - from).unwrap_or(PIECE));
-        let reading = Arc::clone(&file);
-        let piece = tokio::task::spawn_blocking(move || {
-            let mut piece = vec![0; length];
-            reading.read_exact_at(&mut piece, from)?;
-            Ok::<_, io::Error>(Bytes::from(piece))
-        });
-        let piece = piece.await.map_err(io::Error::other)??;
-        let next = from + length as u64;
-        told(next);
-        Ok(Some((piece, (file, next, told))))
-    })
+    try_unfold(
+        (file, unreadable, from, told),
+        move |(file, unreadable, from, told)| async move {
+            if from == end {
+                return Ok(None);
+            }
+            let length = PIECE.min(usize::try_from(end - from).unwrap_or(PIECE));
+            let reading = Arc::clone(&file);
+            let piece = tokio::task::spawn_blocking(move || {
+                let mut piece = vec![0; length];
+                reading.read_exact_at(&mut piece, from)?;
+                Ok::<_, io::Error>(Bytes::from(piece))
+            });
+            let piece = piece.await.map_err(io::Error::other).flatten();
+            let piece = piece.inspect_err(|error| {
+                let mut unreadable = unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+                *unreadable = Some(io::Error::new(error.kind(), error.to_string()));
+            })?;
+            let next = from + length as u64;
+            told(next);
+            Ok(Some((piece, (file, unreadable, next, told))))
+        },
+    )
 }

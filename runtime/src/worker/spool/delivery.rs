@@ -25,7 +25,8 @@ pub enum Delivered {
 /// Why the server was not told.
 #[derive(Debug, thiserror::Error)]
 pub enum Undelivered {
-    /// Whoever answers is no Debusine server, and was not replaced by one in time. Another day it may be.
+    /// Whoever answers is no Debusine server, and was not replaced by one in time; or this machine cannot read its own spool. Another day that
+    /// may be otherwise.
     #[error("{0}")]
     Postponed(ServerError),
     /// The server will never take the result.
@@ -60,7 +61,7 @@ impl Entry {
             };
             match told {
                 Ok(()) => self.journal.done += 1,
-                Err(error) if is_odd(&error) => return Err(Undelivered::Postponed(error)),
+                Err(error) if says_nothing(&error) => return Err(Undelivered::Postponed(error)),
                 Err(error) => self.refused(&error),
             }
             server.traffic().advance();
@@ -191,13 +192,13 @@ impl Entry {
         };
         match self.tell(server, report).await {
             Ok(()) => Ok(Delivered::Completely),
+            Err(error) if says_nothing(&error) => Err(Undelivered::Postponed(error)),
             Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => {
                 tracing::info!("{error}; the result is kept for when it is asked for again");
                 self.journal.state = State::Unassigned;
                 self.note_progress();
                 Ok(Delivered::Unassigned)
             }
-            Err(error) if is_odd(&error) => Err(Undelivered::Postponed(error)),
             Err(error) => {
                 let told = self.tell_of_refusal(server, &error).await;
                 Err(Undelivered::Refused { error, told })
@@ -300,8 +301,8 @@ fn in_python(error: &ServerError) -> String {
         .map_or_else(|| error.to_string(), |problem| problem.as_python())
 }
 
-/// Repeats what fails for now, for as long as it does. Whoever answers instead of a Debusine server is waited out too, but not for ever: the
-/// answer may be to this one request, and other results wait behind it.
+/// Repeats what fails for now, for as long as it does. Whoever answers instead of a Debusine server is waited out too, as is a disk that does
+/// not let itself be read, but not for ever: it may be about this one request, and other results wait behind it.
 async fn patiently<T>(
     server: &Server,
     mut attempt: impl AsyncFnMut() -> Result<T, ServerError>,
@@ -310,10 +311,12 @@ async fn patiently<T>(
     let (mut pause, mut wasted) = (patience.first_pause, Duration::ZERO);
     loop {
         let error = match attempt().await {
-            Err(error) if error.is_temporary() || error.is_forbidden() || is_odd(&error) => error,
+            Err(error) if error.is_temporary() || error.is_forbidden() || says_nothing(&error) => {
+                error
+            }
             outcome => return outcome,
         };
-        if is_odd(&error) {
+        if says_nothing(&error) {
             wasted += pause;
             if wasted > patience.nonsense {
                 return Err(error);
@@ -325,12 +328,7 @@ async fn patiently<T>(
     }
 }
 
-/// Not what a Debusine server says, but perhaps what a proxy or its maintenance page says in its place.
-fn is_odd(error: &ServerError) -> bool {
-    match error {
-        ServerError::Unexpected { status, .. } => {
-            status.is_none_or(|status| status == StatusCode::NOT_FOUND || status.is_redirection())
-        }
-        _ => false,
-    }
+/// Whether the server has not been asked, or has not answered: it has refused nothing, so that nothing is to be left out.
+fn says_nothing(error: &ServerError) -> bool {
+    error.is_odd() || matches!(error, ServerError::File { .. })
 }
