@@ -239,7 +239,7 @@ impl Observer for Watched {
         {
             let abort = abort.clone();
             tokio::spawn(async move {
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
                 abort.cancel();
             });
         }

@@ -110,12 +110,12 @@ impl LivingWorker {
         })
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks it to end, and waits until it has: if it has to compile its tasks first, that takes a while.
     pub async fn stop(mut self, how: Stop) -> Result<()> {
         self.ask(how);
         let thread = self.thread.take().context("it has not ended before")?;
         let ended = tokio::task::spawn_blocking(move || thread.join());
-        let ended = tokio::time::timeout(Duration::from_secs(30), ended).await??;
+        let ended = tokio::time::timeout(Duration::from_secs(120), ended).await??;
         ended.map_err(|_| anyhow::anyhow!("the worker panicked"))
     }
 

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 const TASKS: [&str; 2] = ["noop", "scripted"];
 
 /// How long anything may take that is waited for here.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// The places of a worker.
 pub struct WorkerProgram {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use task_runtime::artifacts::debusine::{Server, ServerArtifacts};
 use task_runtime::artifacts::{
     ArtifactId, ArtifactStore, NewArtifact, NewFile, Relation, RelationType, StoreError,
@@ -484,7 +484,6 @@ async fn a_server_that_is_none_is_told_so_at_once() -> Result<()> {
     server
         .state()
         .add_artifact("debusine:test", &[(PATH, b"content")]);
-    let begun = Instant::now();
     let error = fetched(&server, 1).await.expect_err("no Debusine server");
     assert!(
         error
@@ -492,6 +491,6 @@ async fn a_server_that_is_none_is_told_so_at_once() -> Result<()> {
             .contains("is api-url that of a Debusine server?"),
         "{error}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(server.state().requests.len(), 1);
     Ok(())
 }

@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 /// Bytes of its complaints that are read, at most.
 const COMPLAINT: u64 = 1 << 16;
 
-/// A program that runs, reads nothing and says nothing but what is wrong.
+/// How long one may take to die that was killed.
+const DYING_TAKES: Duration = Duration::from_secs(5);
+
+/// A program that runs, reads nothing and says nothing but what is wrong. Killed when it is dropped.
 pub(super) struct Program {
     name: String,
     child: Child,
@@ -48,16 +51,11 @@ impl Program {
         limit: Duration,
         control: Option<BorrowedFd<'_>>,
     ) -> io::Result<(ExitStatus, String)> {
-        if let Err(error) = self.wait(limit, control) {
-            // Should it not die of this, then whoever adopts it takes its status.
-            let _ = self.child.kill();
-            let _ = self.child.try_wait();
-            return Err(error);
-        }
+        self.wait(limit, control)?;
         let status = self.child.wait()?;
         let mut complaint = Vec::new();
         self.complaints.rewind()?;
-        self.complaints
+        (&self.complaints)
             .take(COMPLAINT)
             .read_to_end(&mut complaint)?;
         Ok((status, String::from_utf8_lossy(&complaint).into_owned()))
@@ -104,6 +102,18 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        let _ = self.child.kill();
+        // Should it not die of this, then whoever adopts it takes its status.
+        let _ = self.wait(DYING_TAKES, None);
+        let _ = self.child.try_wait();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,20 +125,9 @@ mod tests {
         Program::start(command).unwrap()
     }
 
-    /// Whether a process is no more than a zombie, or not even that.
-    fn is_dead(process: u32) -> bool {
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        !status.contains("State:") || status.contains("State:\tZ")
-    }
-
-    fn dies(process: u32) {
-        for _ in 0..1000 {
-            if is_dead(process) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("{process} lives");
+    /// Whether nothing is left of a process, not even a zombie.
+    fn is_gone(process: u32) -> bool {
+        !std::path::Path::new(&format!("/proc/{process}")).exists()
     }
 
     #[test]
@@ -158,7 +157,15 @@ mod tests {
             error.to_string().contains("/bin/sh has not ended"),
             "{error}"
         );
-        dies(process);
+        assert!(is_gone(process));
+    }
+
+    #[test]
+    fn a_program_that_is_dropped_is_killed() {
+        let program = shell("exec sleep 600");
+        let process = program.child.id();
+        drop(program);
+        assert!(is_gone(process));
     }
 
     #[test]
@@ -171,6 +178,6 @@ mod tests {
             .end(Duration::from_secs(600), Some(theirs.as_fd()))
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Interrupted);
-        dies(process);
+        assert!(is_gone(process));
     }
 }

@@ -260,7 +260,7 @@ mod tests {
     #[tokio::test]
     async fn an_abort_ends_a_download_that_stalls_and_leaves_nothing() {
         let half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
-        let url = server(half, Duration::from_secs(20));
+        let url = server(half, Duration::from_secs(600));
         let abort = Abort::new();
         let later = abort.clone();
         tokio::spawn(async move {
@@ -270,7 +270,7 @@ mod tests {
         let begun = std::time::Instant::now();
         let (error, left) = fetched(&url, 9, &abort).await;
         assert!(error.unwrap().ends_with("aborted"));
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < Duration::from_secs(60));
         assert_eq!(left, nothing());
     }
 }

@@ -147,13 +147,13 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let note = directory.path().join("child");
         let script = format!("sleep 1000 & echo $! >{}; wait", note.display());
-        let stuck = ask("sh", &["-c", &script], Duration::from_millis(500));
+        let stuck = ask("sh", &["-c", &script], Duration::from_secs(3));
         let stuck = stuck.expect_err("stuck");
         assert!(matches!(stuck, ToolError::Stuck { .. }), "{stuck}");
         let child = std::fs::read_to_string(note).expect("it was started");
         let child = Pid::from_raw(child.trim().parse().expect("a number"));
         let is_gone = || nix::sys::signal::kill(child, None).is_err() || is_zombie(child);
-        for _ in 0..1000 {
+        for _ in 0..6000 {
             if is_gone() {
                 return;
             }

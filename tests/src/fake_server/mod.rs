@@ -103,6 +103,8 @@ pub struct FakeServer {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
     serving: Option<tokio::task::JoinHandle<()>>,
+    /// While it is down: so that nobody else gets the port.
+    reserved: Option<TcpSocket>,
 }
 
 impl FakeServer {
@@ -113,6 +115,7 @@ impl FakeServer {
             address: listener.local_addr()?,
             state: Arc::default(),
             serving: None,
+            reserved: None,
         };
         server.state().address = Some(server.address);
         server.serve(listener);
@@ -150,15 +153,17 @@ impl FakeServer {
             serving.abort();
             // It has been told; the listener is closed when it is gone.
             let _ = serving.await;
+            self.reserved = reserved(self.address).ok();
         }
         self.state().sockets.clear();
     }
 
     /// Comes back on the same port.
     pub async fn come_back(&mut self) -> std::io::Result<()> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(self.address)?;
+        let socket = match self.reserved.take() {
+            Some(socket) => socket,
+            None => reserved(self.address)?,
+        };
         self.serve(socket.listen(64)?);
         Ok(())
     }
@@ -188,9 +193,9 @@ impl FakeServer {
         self.state().order(order);
     }
 
-    /// Waits until something is so; after a minute it never will be.
+    /// Waits until something is so; after two minutes it never will be. The first worker of all compiles its tasks meanwhile.
     pub async fn wait_until(&self, what: &str, is_so: impl Fn(&State) -> bool) {
-        for _ in 0..6000 {
+        for _ in 0..12_000 {
             if is_so(&self.state()) {
                 return;
             }
@@ -198,7 +203,7 @@ impl FakeServer {
         }
         let state = self.state();
         let requests: Vec<_> = state.requests.iter().map(Recorded::line).collect();
-        panic!("{what}: not within a minute; requests: {requests:#?}");
+        panic!("{what}: not within two minutes; requests: {requests:#?}");
     }
 
     fn serve(&mut self, listener: TcpListener) {
@@ -219,6 +224,14 @@ impl Drop for FakeServer {
         }
         self.state().sockets.clear();
     }
+}
+
+/// A socket that has this address and does not listen: whoever connects to it is refused.
+fn reserved(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// A test that fails elsewhere must not hide its reason behind a second panic.

@@ -5,8 +5,9 @@ use super::{SECONDS, wait_for};
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -185,9 +186,16 @@ impl Drop for RealServer {
     }
 }
 
+/// A port below those that the kernel hands out (ip(7), `ip_local_port_range`): the server is not there all the time, and nobody else gets it meanwhile.
 fn free_port() -> Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    Ok(listener.local_addr()?.port())
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let handed_out = range.split_whitespace().next().context("a port")?;
+    let handed_out: u16 = handed_out.parse()?;
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    // Each test begins elsewhere.
+    let begin = 1024 + std::process::id() % u32::from(handed_out.saturating_sub(1024).max(1));
+    let mut from_there = (u16::try_from(begin)?..handed_out).chain(1024..handed_out);
+    from_there.find(is_free).context("a free port")
 }
 
 fn script(arguments: &[&str]) -> Result<String> {

@@ -1,6 +1,6 @@
 //! What a worker does from day to day, with a server that is away, wrong or rude.
 
-use crate::{delivered, making, report, together, trial};
+use crate::{Gate, delivered, making, report, together, trial};
 use anyhow::Result;
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -357,13 +357,11 @@ async fn refused_logs() -> Result<()> {
 
 async fn disabled() -> Result<()> {
     let (server, home, _worker) = together().await?;
-    let mut wanted = making(2);
-    wanted["task_data"]["command"][2] = json!("sleep 1; echo one >one; echo two >two");
-    server.hand_out(wanted);
-    server
-        .wait_until("the task", |state| state.running.is_some())
-        .await;
+    let gate = Gate::new()?;
+    server.hand_out(gate.before(2));
+    gate.is_reached().await?;
     server.enable(false);
+    gate.open()?;
     server
         .wait_until("an attempt", |state| state.count("POST", "/artifact/") > 0)
         .await;
@@ -392,24 +390,20 @@ async fn restarted() -> Result<()> {
 
 async fn killed() -> Result<()> {
     let (server, home, worker) = together().await?;
-    let data = json!({"run": "command", "command": ["sh", "-c", "sleep 2; echo one >one; echo two >two"], "results": ["one", "two"]});
-    server.hand_out(work_request(5, "scripted", data));
-    server
-        .wait_until("the task", |state| state.running.is_some())
-        .await;
+    let gate = Gate::new()?;
+    server.hand_out(gate.before(5));
+    gate.is_reached().await?;
     worker.stop(Stop::Now).await?;
+    gate.open()?;
     let _worker = LivingWorker::start(&server, &home)?;
     delivered(&server, &home, 1005).await
 }
 
 async fn aborted() -> Result<()> {
     let (server, home, worker) = together().await?;
-    let data = json!({"run": "command", "command": ["sleep", "1000"]});
-    server.hand_out(work_request(1, "scripted", data));
-    server
-        .wait_until("the task", |state| state.running.is_some())
-        .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let gate = Gate::new()?;
+    server.hand_out(gate.before(1));
+    gate.is_reached().await?;
     worker.stop(Stop::Abort).await?;
     let state = server.state();
     assert!(state.completed.is_empty());
@@ -420,14 +414,12 @@ async fn aborted() -> Result<()> {
 
 async fn drained() -> Result<()> {
     let (server, home, worker) = together().await?;
-    let mut wanted = making(2);
-    wanted["task_data"]["command"][2] = json!("sleep 1; echo one >one; echo two >two");
-    server.hand_out(wanted);
-    server
-        .wait_until("the task", |state| state.running.is_some())
-        .await;
+    let gate = Gate::new()?;
+    server.hand_out(gate.before(2));
+    gate.is_reached().await?;
     worker.ask(Stop::Drain);
     server.hand_out(making(3));
+    gate.open()?;
     worker.stop(Stop::Drain).await?;
     delivered(&server, &home, 2).await?;
     assert_eq!(server.state().queue.len(), 1);

@@ -61,10 +61,10 @@ fn finished(test: impl Future<Output = Result<()>>) -> Result<(), Failed> {
         .enable_all()
         .build()?;
     let tested =
-        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(240), test).await });
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(480), test).await });
     match tested {
         Ok(result) => result.map_err(|error| Failed::from(format!("{error:#}"))),
-        Err(_) => Err(Failed::from("not done after 240 s")),
+        Err(_) => Err(Failed::from("not done after 480 s")),
     }
 }
 
@@ -96,6 +96,47 @@ fn making(id: u64) -> Value {
         "run": "command", "command": ["sh", "-c", "echo one >one; echo two >two"], "results": ["one", "two"],
     });
     work_request(id, "scripted", data)
+}
+
+/// Holds a task up until it is opened.
+struct Gate(tempfile::TempDir);
+
+impl Gate {
+    fn new() -> Result<Self> {
+        Ok(Self(tempfile::tempdir()?))
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// [`making`], once it is open; for five minutes at most, should the test be gone.
+    fn before(&self, id: u64) -> Value {
+        let (at, open) = (self.file("at"), self.file("open"));
+        let script = format!(
+            "touch {}; i=0; while ! test -e {} && [ $i -lt 6000 ]; do sleep 0.05; i=$((i+1)); done; echo one >one; echo two >two",
+            at.display(),
+            open.display()
+        );
+        let mut wanted = making(id);
+        wanted["task_data"]["command"][2] = json!(script);
+        wanted
+    }
+
+    /// Waits until the task is there.
+    async fn is_reached(&self) -> Result<()> {
+        for _ in 0..12_000 {
+            if self.file("at").exists() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::bail!("the task does not run within two minutes")
+    }
+
+    fn open(&self) -> Result<()> {
+        Ok(std::fs::write(self.file("open"), "")?)
+    }
 }
 
 /// The server has what [`making`] makes, once.

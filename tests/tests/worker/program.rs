@@ -220,7 +220,7 @@ async fn status() -> Result<()> {
 /// Asks until the answer is good and says this.
 async fn said(ask: impl AsyncFn() -> Result<(Option<i32>, String)>, words: &str) -> Result<String> {
     let mut last = String::new();
-    for _ in 0..200 {
+    for _ in 0..600 {
         let (code, told) = ask().await?;
         if code == Some(0) && told.contains(words) {
             return Ok(told);
@@ -287,7 +287,7 @@ async fn log_file() -> Result<()> {
             worker.start(&["--log-file", shown, "--log-level", "INFO"])?
         };
         let mut log = String::new();
-        for _ in 0..1000 {
+        for _ in 0..3000 {
             log = fs::read_to_string(&file)?;
             if log.contains("metadata accepted") {
                 break;
@@ -316,9 +316,11 @@ async fn journal() -> Result<()> {
         command
             .env("JOURNAL_STREAM", stream)
             .stderr(stderr.try_clone()?);
-        let _process = command.spawn()?;
+        let mut process = command.spawn()?;
         let line = worker.wait_for("worker started").await?;
         ensure!(line.starts_with("<6>worker started") == is_it, "{line}");
+        // Until it is dead, the spool is its own.
+        process.kill().await?;
     }
     Ok(())
 }

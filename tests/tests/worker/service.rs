@@ -1,6 +1,6 @@
 //! The program as a service: systemd, signals, Prometheus.
 
-use crate::{delivered_by, making, program_trial, report};
+use crate::{Gate, delivered_by, making, program_trial, report};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use nix::sys::signal::Signal;
@@ -94,14 +94,8 @@ async fn drained() -> Result<()> {
     let server = FakeServer::start().await?;
     let worker = WorkerProgram::of(&server)?;
     let (mut process, systemd) = start(&worker, &["--on-terminate", "drain"])?;
-    let go_on = worker.place("go-on");
-    let script = format!(
-        "while ! test -e {}; do sleep 0.05; done; echo one >one; echo two >two",
-        go_on.display()
-    );
-    let mut wanted = making(2);
-    wanted["task_data"]["command"][2] = json!(script);
-    server.hand_out(wanted);
+    let gate = Gate::new()?;
+    server.hand_out(gate.before(2));
     systemd
         .hears("STATUS=work request 2: scripted: Running", 1)
         .await?;
@@ -109,7 +103,7 @@ async fn drained() -> Result<()> {
     systemd.hears("EXTEND_TIMEOUT_USEC=120000000", 1).await?;
     server.hand_out(work_request(3, "noop", json!({})));
     ensure!(process.0.try_wait()?.is_none(), "it ended with its task");
-    std::fs::write(go_on, "")?;
+    gate.open()?;
     ensure!(process.wait().await?.success(), "{}", worker.log());
     delivered_by(&server, 2)?;
     ensure!(server.state().queue.len() == 1);
@@ -166,7 +160,7 @@ async fn waits() -> Result<()> {
     let id = process.0.id().context("it has ended")?;
     let mut before = wake_ups(id)?;
     // What it did at the start goes on for some seconds; components are looked for once a minute.
-    for _ in 0..12 {
+    for _ in 0..60 {
         tokio::time::sleep(Duration::from_secs(3)).await;
         let now = wake_ups(id)?;
         if now == before {

@@ -8,9 +8,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// More than the second that an abort may take: test machines are busy.
-const SOON: Duration = Duration::from_secs(5);
-
 #[tokio::test]
 async fn an_abort_ends_an_unpacking_and_leaves_nothing() {
     if !images::has_ids() {
@@ -45,13 +42,9 @@ async fn an_abort_ends_an_unpacking_and_leaves_nothing() {
         matches!(unpacked, Err(ExecutorError::Aborted)),
         "{unpacked:?}"
     );
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
-    assert_eq!(
-        fs::read_dir(image.root().parent().unwrap())
-            .unwrap()
-            .count(),
-        0
-    );
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    let left = fs::read_dir(image.root().parent().unwrap());
+    assert_eq!(left.map_or(0, Iterator::count), 0);
     drop(image);
     images::clear(&cache).await;
 }
@@ -73,7 +66,7 @@ async fn an_abort_ends_a_push_and_not_the_sandbox() {
         .push_directory(&source, Path::new("/tmp"), &abort)
         .await;
     assert!(matches!(pushed, Err(ExecutorError::Aborted)), "{pushed:?}");
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     assert_eq!(world.root("echo alive").await, "alive");
     world.end().await;
 }
@@ -124,18 +117,14 @@ async fn a_hundred_and_fifty_stubborn_descendants_in_a_sandbox_are_gone_at_once(
     );
     let mut stubborn = shell(line);
     stubborn.as_root = true;
-    let (abort, start) = (Abort::new(), Instant::now());
+    let abort = Abort::new();
     let later = async {
-        while processes_with(&sleep) < 150 && start.elapsed() < Duration::from_secs(60) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let seen = processes_with(&sleep);
+        until(|| processes_with(&sleep) >= 150).await;
         abort.cancel();
-        (seen, Instant::now())
+        Instant::now()
     };
-    let (exit, (seen, told)) = tokio::join!(world.sandbox.run(stubborn, &abort), later);
+    let (exit, told) = tokio::join!(world.sandbox.run(stubborn, &abort), later);
     eprintln!("gone after {:?}", told.elapsed());
-    assert!(seen >= 150, "{seen}");
     assert_eq!(exit.unwrap(), Exit::Aborted);
     assert_eq!(processes_with(&sleep), 0);
     assert_eq!(world.root("echo alive").await, "alive");
@@ -162,7 +151,7 @@ async fn a_fork_bomb_in_a_sandbox_is_ended_at_once() {
     let exit = world.sandbox.run(bomb, &Abort::new()).await.unwrap();
     assert_eq!(exit, Exit::TimedOut);
     eprintln!("the bomb was dead after {:?}", start.elapsed());
-    assert!(start.elapsed() < 4 * SOON, "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     assert_eq!(world.root("set -- /proc/[0-9]*; echo $#").await, "2");
     world.end().await;
 }
@@ -180,14 +169,12 @@ async fn what_cannot_be_killed_is_reported_and_holds_nobody_up() {
     let shown = freezer.display();
     let memory = Memory::default();
     let mut frozen = shell(format!(
-        "echo $$ > {shown}/cgroup.procs; echo ready; exec sleep 60"
+        "echo $$ > {shown}/cgroup.procs; echo ready; exec sleep 600"
     ));
     frozen.stdout = Some(memory.sink());
     let abort = Abort::new();
     let freeze = async {
-        while memory.bytes().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(|| !memory.bytes().is_empty()).await;
         fs::write(freezer.join("freezer.state"), "FROZEN").unwrap();
         abort.cancel();
     };
@@ -195,11 +182,7 @@ async fn what_cannot_be_killed_is_reported_and_holds_nobody_up() {
     let start = Instant::now();
     let (exit, ()) = tokio::join!(host.run(frozen, &abort), freeze);
     fs::write(freezer.join("freezer.state"), "THAWED").unwrap();
-    assert!(
-        start.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     match exit {
         Err(ExecutorError::System(words)) => assert!(words.contains("state D"), "{words}"),
         other => panic!("{other:?}"),

@@ -26,9 +26,9 @@ async fn another(world: &World) -> crate::executor::Sandbox {
     start(&world.cache, options).await.unwrap()
 }
 
-/// A command that sleeps for a minute, and a word by which the host finds it.
+/// A command that sleeps for ten minutes, and a word by which the host finds it.
 fn sleeper(as_root: bool) -> (Command, String) {
-    let word = format!("60.{:09}", rand::random_range(1..1_000_000_000));
+    let word = format!("600.{:09}", rand::random_range(1..1_000_000_000));
     let mut sleeper = command(["sleep", &word]);
     sleeper.as_root = as_root;
     (sleeper, word)
@@ -36,7 +36,8 @@ fn sleeper(as_root: bool) -> (Command, String) {
 
 /// The host's number of the process that has this word among its arguments.
 async fn process_with(word: &str) -> u32 {
-    for _ in 0..2000 {
+    let give_up = Instant::now() + PATIENCE;
+    while Instant::now() < give_up {
         let mut processes = fs::read_dir("/proc")
             .unwrap()
             .flatten()
@@ -176,12 +177,13 @@ async fn the_users_of_one_sandbox_have_no_power_over_the_processes_of_another() 
     let (victim, of_victim) = sleeper(false);
     let (attacker, of_attacker) = sleeper(false);
     let abort = Abort::new();
-    // Even one that got out of every namespace: 0 is the signal that only asks. 101, 16: ptrace, attach.
+    // Even one that got out of every namespace: 0 is the signal that only asks. 16: attach.
+    let ptrace = nix::libc::SYS_ptrace;
     let attempt = |user: u32, process: u32| {
         let script = format!(
             r#"$( = {user}; $) = "{user} {user}"; $< = {user}; $> = {user}; $< == {user} or die;
             print kill(0, {process}) ? "signals" : "$!", ", ", open(my $f, "<", "/proc/{process}/environ") ? "reads" : "$!", ", ",
-                syscall(101, 16, {process}, 0, 0) < 0 ? "$!" : "traces""#
+                syscall({ptrace}, 16, {process}, 0, 0) < 0 ? "$!" : "traces""#
         );
         command(["env", "LC_ALL=C", "perl", "-e", &script])
     };

@@ -226,13 +226,15 @@ async fn two_sandboxes_do_not_see_each_other() {
     };
     let options = SandboxOptions::new(SandboxScratch::Disk(world.directory.path().join("scratch")));
     let other = start(&world.cache, options).await.unwrap();
-    let marks = "echo secret > /tmp/mark; echo secret > /dev/shm/mark; exec sleep 60";
+    let marks = "echo secret > /tmp/mark; echo secret > /dev/shm/mark; echo ready; exec sleep 600";
+    let memory = Memory::default();
     let mut busy = shell(marks);
     busy.as_root = true;
+    busy.stdout = Some(memory.sink());
     let abort = Abort::new();
     let running = other.run(busy, &abort);
     let looking = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        until(|| !memory.bytes().is_empty()).await;
         let seen = world
             .root("set -- /proc/[0-9]*; echo $#; ls /tmp /dev/shm | grep -c mark")
             .await;
@@ -275,8 +277,8 @@ async fn init_cannot_be_flooded() {
     let Some(world) = World::with(|options| options.grace = Duration::ZERO).await else {
         return;
     };
-    // Announces children that never were as fast as it can, and makes orphans that are; for a minute, if nobody ends it.
-    let flood = r#"my $end = time + 60; syswrite STDOUT, "ready\n";
+    // Announces children that never were as fast as it can, and makes orphans that are; for two minutes, if nobody ends it.
+    let flood = r#"my $end = time + 120; syswrite STDOUT, "ready\n";
         for (1 .. 3) { next if fork; kill "CHLD", 1 while time < $end; exit }
         while (time < $end) { if (!fork) { fork; exit } wait }"#;
     for _ in 0..3 {
@@ -286,15 +288,16 @@ async fn init_cannot_be_flooded() {
         flooder.stdout = Some(memory.sink());
         let (abort, start) = (Abort::new(), Instant::now());
         let later = async {
-            while memory.bytes().is_empty() && start.elapsed() < Duration::from_secs(30) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            until(|| !memory.bytes().is_empty()).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
             abort.cancel();
         };
         let (exit, ()) = tokio::join!(world.sandbox.run(flooder, &abort), later);
         assert_eq!(exit.unwrap(), Exit::Aborted);
-        assert!(start.elapsed() < Duration::from_secs(60), "it ended itself");
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "it ended itself"
+        );
     }
     assert_eq!(world.root("set -- /proc/[0-9]*; echo $#").await, "2");
     world.end().await;

@@ -241,9 +241,7 @@ async fn an_allowance_is_for_host_and_sandbox() {
     polite.stdout = Some(memory.sink());
     let abort = Abort::new();
     let later = async {
-        while memory.bytes().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(|| !memory.bytes().is_empty()).await;
         abort.cancel();
     };
     let (exit, ()) = tokio::join!(host.run(polite, &abort), later);

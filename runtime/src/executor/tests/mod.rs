@@ -26,6 +26,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
 
+/// How long something may take before it has failed: long, for test machines are busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Lets the test program be a helper, as `main` does in a real one.
 #[ctor::ctor(unsafe)]
 fn tests_can_be_helpers() {
@@ -203,9 +206,18 @@ fn has_ended(process: nix::unistd::Pid) -> bool {
     })
 }
 
+/// Waits until a condition holds, beside whatever else the test does; it has failed if that never comes.
+async fn until(condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < give_up, "not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Waits until a condition holds; false if it never does.
 fn eventually(condition: impl Fn() -> bool) -> bool {
-    let give_up = Instant::now() + Duration::from_secs(20);
+    let give_up = Instant::now() + PATIENCE;
     while Instant::now() < give_up {
         if condition() {
             return true;

@@ -147,7 +147,7 @@ async fn abort_and_timeout_end_a_command_and_not_the_sandbox() {
     else {
         return;
     };
-    let mut stubborn = shell("trap '' TERM; sleep 60; sleep 60");
+    let mut stubborn = shell("trap '' TERM; sleep 600; sleep 600");
     stubborn.as_root = true;
     let start = Instant::now();
     let exit = world
@@ -155,14 +155,14 @@ async fn abort_and_timeout_end_a_command_and_not_the_sandbox() {
         .run(stubborn, &abort_after(Duration::from_millis(50)))
         .await;
     assert_eq!(exit.unwrap(), Exit::Aborted);
-    let mut slow = shell("sleep 60");
+    let mut slow = shell("sleep 600");
     slow.as_root = true;
     slow.timeout = Some(Duration::from_millis(50));
     assert_eq!(
         world.sandbox.run(slow, &Abort::new()).await.unwrap(),
         Exit::TimedOut
     );
-    let mut given_up = shell("sleep 60");
+    let mut given_up = shell("sleep 600");
     given_up.as_root = true;
     let never = Abort::new();
     let given_up = world.sandbox.run(given_up, &never);
@@ -172,7 +172,7 @@ async fn abort_and_timeout_end_a_command_and_not_the_sandbox() {
             .is_err()
     );
     assert_eq!(world.root("echo alive").await, "alive");
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < PATIENCE);
     world.end().await;
 }
 
@@ -206,12 +206,14 @@ async fn stop_ends_a_command_that_runs() {
     let Some(world) = World::new().await else {
         return;
     };
-    let mut slow = shell("sleep 60");
+    let memory = Memory::default();
+    let mut slow = shell("echo ready; exec sleep 600");
     slow.as_root = true;
+    slow.stdout = Some(memory.sink());
     let abort = Abort::new();
     let running = world.sandbox.run(slow, &abort);
     let stopping = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        until(|| !memory.bytes().is_empty()).await;
         world.sandbox.stop().await.unwrap();
     };
     let (exit, ()) = tokio::join!(running, stopping);
@@ -234,8 +236,11 @@ async fn a_dropped_sandbox_ends() {
     } = world;
     let mut slow = shell(format!("sleep {sleep} & sleep {sleep}"));
     slow.as_root = true;
-    let _ =
-        tokio::time::timeout(Duration::from_millis(200), sandbox.run(slow, &Abort::new())).await;
+    let abort = Abort::new();
+    tokio::select! {
+        exit = sandbox.run(slow, &abort) => panic!("{exit:?}"),
+        () = until(|| processes_with(&sleep) == 2) => {}
+    }
     drop(sandbox);
     assert!(eventually(|| processes_with(&sleep) == 0));
     assert!(eventually(|| scratch_directories(directory.path()) == 0));
