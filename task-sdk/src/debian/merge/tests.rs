@@ -176,7 +176,12 @@ fn one_upload_may_list_a_file_twice_but_two_may_not_both_list_it() {
 
 #[test]
 fn a_line_that_is_no_description_contradicts_none() {
-    let any = changes("hello", "amd64", "\n hello - x\n  hello - y\n a hello - z", "a.deb");
+    let any = changes(
+        "hello",
+        "amd64",
+        "\n hello - x\n  hello - y\n a hello - z",
+        "a.deb",
+    );
     let all = changes("hello", "all", "\n  hello - v\n b hello - w", "b.deb");
     let merged = merge_texts(&[&any, &all]).unwrap();
     assert!(merged.contains(" a hello - z\n  hello - v\n b hello - w\n"));
