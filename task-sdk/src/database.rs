@@ -1,9 +1,10 @@
 //! The server's side of `compute_dynamic_data`: resolving what task data name.
 
+use crate::artifacts;
 use crate::bindings::debusine::task::task_database as wit;
 use crate::failure::Failure;
 use crate::host::task_database as host;
-use crate::model::FieldType;
+use crate::model::{FieldType, coercion};
 use serde_json::Value;
 
 pub use crate::bindings::debusine::task::types::RelationType;
@@ -75,6 +76,35 @@ impl TaskDatabase {
 }
 
 impl FoundArtifact {
+    /// The name of the source package that it is about. That an upload does not say so, or in another way than as text, is the
+    /// failure of the task; only null is no name.
+    pub fn source_name(&self) -> Result<Option<String>, DynamicDataError> {
+        let category = self.category.parse().ok();
+        let name = category.and_then(|category| artifacts::source_name(category, &self.data));
+        let name = crate::exchange::required(name, &self.what("name of the source package"));
+        self.name(name.map_err(DynamicDataError::Internal)?)
+    }
+
+    /// The name of a binary package; none if its control fields have none.
+    pub fn package_name(&self) -> Result<Option<String>, DynamicDataError> {
+        self.name(&self.data["deb_fields"]["Package"])
+    }
+
+    fn name(&self, value: &Value) -> Result<Option<String>, DynamicDataError> {
+        if value.is_null() {
+            return Ok(None);
+        }
+        let text = coercion::text(value).map_err(|_| {
+            let words = format!("{}: {value} is not text; correct it", self.what("name"));
+            DynamicDataError::Internal(Failure::new("invalid-data", words))
+        })?;
+        Ok(Some(text.into_owned()))
+    }
+
+    fn what(&self, field: &str) -> String {
+        format!("{field} in the data of artifact {}", self.id)
+    }
+
     fn from_wit(artifact: wit::Artifact) -> Result<Self, DynamicDataError> {
         let data = serde_json::from_str(&artifact.data)
             .map_err(|error| DynamicDataError::Internal(error.into()))?;

@@ -152,6 +152,7 @@ fn return_code(exit: Exit) -> String {
 fn copy_text(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     let mut kept = 0;
+    let mut after_return = false;
     loop {
         let length = from.read(&mut buffer[kept..])?;
         let filled = kept + length;
@@ -166,13 +167,30 @@ fn copy_text(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
                 ));
             }
         };
-        to.write_all(&buffer[..valid])?;
+        write_lines(&buffer[..valid], &mut after_return, to)?;
         buffer.copy_within(valid..filled, 0);
         kept = filled - valid;
         if length == 0 {
             return Ok(());
         }
     }
+}
+
+/// Writes text with newlines for all ends of lines, as the reference reads it. `after_return`: it goes on after a carriage return.
+fn write_lines(text: &[u8], after_return: &mut bool, to: &mut impl Write) -> io::Result<()> {
+    let Some(last) = text.last() else {
+        return Ok(());
+    };
+    let begun = std::mem::replace(after_return, *last == b'\r');
+    for (place, line) in text.split(|&byte| byte == b'\r').enumerate() {
+        if place > 0 {
+            to.write_all(b"\n")?;
+        }
+        let ends = place > 0 || begun;
+        let line = line.strip_prefix(b"\n").filter(|_| ends).unwrap_or(line);
+        to.write_all(line)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -189,6 +207,20 @@ mod tests {
     fn text_longer_than_the_buffer_is_copied_whole() {
         let text = "aé漢🦀".repeat(30_000);
         assert_eq!(copied(text.as_bytes()).unwrap(), text.as_bytes());
+    }
+
+    #[test]
+    fn all_ends_of_lines_become_newlines() {
+        assert_eq!(
+            copied(b"a\r\nb\rc\r\r\n\nd\r").unwrap(),
+            b"a\nb\nc\n\n\nd\n"
+        );
+        let mut target = Vec::new();
+        let mut after_return = false;
+        for piece in ["a\r", "", "\n", "b\r", "c\n", "\nd"] {
+            write_lines(piece.as_bytes(), &mut after_return, &mut target).unwrap();
+        }
+        assert_eq!(target, b"a\nb\nc\n\nd");
     }
 
     #[test]

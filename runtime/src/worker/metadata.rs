@@ -9,6 +9,7 @@ use crate::host::{CallError, Facts, HostState, Linkers, Purpose, TaskComponent};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
+use task_sdk::debian::text;
 
 /// How long `arch-test` may take: it starts a program of each architecture, some of them in emulators.
 const ARCH_TEST: Duration = Duration::from_secs(30);
@@ -47,7 +48,9 @@ pub enum MetadataError {
 
 /// The keys `system:…`, by the rules of the reference (Debusine 0.11.3).
 pub fn system_metadata(facts: &SystemFacts) -> Map<String, Value> {
-    let host = facts.dpkg_print_architecture.as_deref().map(str::trim);
+    let host = facts.dpkg_print_architecture.as_deref().map(text::trim);
+    // No name is no architecture.
+    let host = host.filter(|host| !host.is_empty());
     let architectures = match (&facts.arch_test, host) {
         (Some(printed), _) => Some(sorted_lines(printed)),
         (None, Some(host)) => Some(vec![host.to_owned()]),
@@ -69,7 +72,7 @@ pub fn system_metadata(facts: &SystemFacts) -> Map<String, Value> {
 
 /// The reference splits what was printed, less the blanks around it, at each newline: of nothing, one empty line is left.
 fn sorted_lines(printed: &str) -> Vec<String> {
-    let mut lines: Vec<String> = printed.trim().split('\n').map(str::to_owned).collect();
+    let mut lines: Vec<String> = text::trim(printed).split('\n').map(str::to_owned).collect();
     lines.sort();
     lines
 }
@@ -214,6 +217,11 @@ mod tests {
             (json!("amd64"), json!(["amd64"]))
         );
         assert_eq!(architectures(None, Some("")), (json!(null), json!([""])));
+        assert_eq!(
+            architectures(Some(" \x1c\n"), Some("\x1famd64\u{85}\n")),
+            (json!(null), json!(["amd64"]))
+        );
+        assert_eq!(architectures(Some("\n"), None), (json!(null), json!(null)));
         assert_eq!(architectures(None, None), (json!(null), json!(null)));
     }
 

@@ -71,7 +71,10 @@ fn an_upload_has_the_changes_file_and_what_it_lists_beside_it() {
             ("hello.buildinfo", "out/hello.buildinfo"),
         ]
     );
-    assert_eq!(source_name(draft.category, &draft.data), Some("hello"));
+    assert_eq!(
+        source_name(draft.category, &draft.data),
+        Some(&json!("hello"))
+    );
     assert_eq!(
         label(draft.category, &draft.data),
         Ok(Some("hello.deb".to_owned()))

@@ -52,29 +52,26 @@ impl Preparation {
 }
 
 /// Finds out what the sources need; keyrings are added to `fetched`.
-fn sources<'a>(
+fn sources(
     options: &SystemOptions,
-    fields: &'a BootstrapFields,
+    fields: &BootstrapFields,
     download: &Directory,
     fetched: &mut Vec<KeyringFile>,
-) -> Result<Vec<Source<'a>>> {
+) -> Result<Vec<Source>> {
     let keyrings = download.create_directory(KEYRINGS)?;
     let mut sources = Vec::new();
     for repository in &fields.bootstrap_repositories {
+        let mut source = Source::new(repository)?;
         let components = release::components(repository, download)?;
-        let mut signed_by = None;
+        source.set_components(&components, repository.check_signature_with)?;
         if let Some(keyring) = repository.external_keyring() {
             // A source that names no keyring has no use for one in the system.
             let install = keyring.install && options.use_signed_by;
             let file = keyrings::fetch(keyring, install, &keyrings)?;
-            signed_by = options.use_signed_by.then(|| file.clone());
+            source.signed_by = options.use_signed_by.then(|| file.clone());
             fetched.push(file);
         }
-        sources.push(Source {
-            repository,
-            components,
-            signed_by,
-        });
+        sources.push(source);
     }
     Ok(sources)
 }

@@ -48,6 +48,9 @@ pub(super) fn url(repository: &BootstrapRepository) -> String {
         .find('/')
         .map_or(mirror.len(), |at| host + at);
     let (root, path) = mirror.split_at(path);
+    // The case of a scheme does not matter (RFC 3986, 3.1), and the reference writes it small.
+    let scheme = root.find("://").unwrap_or(0);
+    let root = [&root[..scheme].to_ascii_lowercase(), &root[scheme..]].concat();
     // The suite of a flat repository is a path that ends in a slash, often `./`: RFC 3986, 5.2.4.
     let mut segments = Vec::new();
     for segment in [path, "dists", &repository.suite]
@@ -61,7 +64,7 @@ pub(super) fn url(repository: &BootstrapRepository) -> String {
         }
     }
     let segments = segments.join("/");
-    let slashes = [root, &segments, "Release"]
+    let slashes = [root.as_str(), &segments, "Release"]
         .into_iter()
         .filter(|part| !part.is_empty());
     slashes.collect::<Vec<_>>().join("/")

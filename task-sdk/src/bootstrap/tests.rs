@@ -1,6 +1,7 @@
 use super::keyrings::KeyringFile;
 use super::sources::Source;
 use super::*;
+use crate::debian::deb822::StanzaError;
 use crate::debian::os_release::OsReleaseError;
 use crate::prelude::*;
 
@@ -19,12 +20,20 @@ fn keyring(installed: bool) -> KeyringFile {
     }
 }
 
-fn source(repository: &BootstrapRepository, signed_by: Option<KeyringFile>) -> Source<'_> {
-    Source {
-        repository,
-        components: vec!["main".into(), "contrib".into()],
-        signed_by,
-    }
+fn source(repository: &BootstrapRepository, signed_by: Option<KeyringFile>) -> Source {
+    source_with(repository, &["main", "contrib"], signed_by).unwrap()
+}
+
+fn source_with(
+    repository: &BootstrapRepository,
+    components: &[&str],
+    signed_by: Option<KeyringFile>,
+) -> Result<Source, StanzaError> {
+    let mut source = Source::new(repository)?;
+    let components: Vec<String> = components.iter().copied().map(str::to_owned).collect();
+    source.set_components(&components, repository.check_signature_with)?;
+    source.signed_by = signed_by;
+    Ok(source)
 }
 
 fn preparation() -> Preparation {
@@ -106,18 +115,26 @@ fn the_system_gets_the_same_sources_without_keyrings_it_lacks() {
 #[test]
 fn a_source_without_components_keeps_the_field() {
     let repository = repository(json!({}));
-    let source = Source {
-        components: Vec::new(),
-        ..source(&repository, None)
-    };
+    let source = source_with(&repository, &[], None).unwrap();
     let text = sources::for_host(&[source]).unwrap();
     assert!(text.ends_with("\nComponents:\n\n"), "{text}");
 }
 
 #[test]
-fn no_field_can_smuggle_in_another() {
-    let repository = repository(json!({"suite": "trixie\nTrusted: yes"}));
-    assert!(sources::for_host(&[source(&repository, None)]).is_err());
+fn no_field_can_smuggle_in_another_and_that_is_seen_before_anything_is_fetched() {
+    for field in ["suite", "mirror"] {
+        let repository = repository(json!({field: "https://trixie\nTrusted: yes"}));
+        assert!(Source::new(&repository).is_err(), "{field}");
+    }
+    let repository = repository(json!({}));
+    assert!(source_with(&repository, &["main\nTrusted: yes"], None).is_err());
+}
+
+#[test]
+fn the_scheme_of_a_mirror_may_be_written_in_any_case() {
+    let repository = repository(json!({"mirror": "HTTPS://E.org/Debian"}));
+    let url = "https://E.org/Debian/dists/trixie/Release";
+    assert_eq!(release::url(&repository), url);
 }
 
 #[test]

@@ -85,6 +85,7 @@ pub fn merge(uploads: &[Changes]) -> Result<Changes, MergeError> {
             merge_files(&mut merged, upload, field)?;
         }
     }
+    check_complete(&merged)?;
     for (field, reference) in [("Binary", "Source"), ("Description", "Changes")] {
         for needed in [field, reference] {
             merged
@@ -142,12 +143,18 @@ fn check_checksums(uploads: &[Changes]) -> Result<(), MergeError> {
     Ok(())
 }
 
-/// A description is a line ` package - words`.
+/// A description is a line ` package - words`; other lines are taken over without a look.
+fn description(line: &str) -> Option<(&str, &str)> {
+    let (package, rest) = line.strip_prefix(' ')?.split_once(' ')?;
+    let words = rest.strip_prefix("- ")?;
+    (!package.is_empty() && !words.is_empty()).then_some((package, words))
+}
+
 fn check_descriptions(uploads: &[Changes]) -> Result<(), MergeError> {
     let mut known = BTreeMap::new();
     for upload in uploads {
         for line in descriptions(upload) {
-            let Some((package, words)) = line.trim_start().split_once(" - ") else {
+            let Some((package, words)) = description(line) else {
                 continue;
             };
             if *known.entry(package).or_insert(words) != words {
@@ -159,8 +166,16 @@ fn check_descriptions(uploads: &[Changes]) -> Result<(), MergeError> {
 }
 
 fn descriptions(upload: &Changes) -> impl Iterator<Item = &str> {
-    let value = upload.fields.text("Description").unwrap_or_default();
-    text::lines(value).filter(|line| !line.is_empty())
+    text::lines(upload.fields.text("Description").unwrap_or_default())
+}
+
+/// A list that is written must be one: an empty field among the uploads is passed over, not made the result.
+fn check_complete(merged: &Changes) -> Result<(), MergeError> {
+    let is_none = |field: &&str| matches!(merged.fields.get(field), Some(FieldValue::OneLine(_)));
+    match LISTS.into_iter().find(is_none) {
+        Some(field) => Err(MergeError::List(field)),
+        None => Ok(()),
+    }
 }
 
 /// The entries of a list that every upload must have.
@@ -187,18 +202,18 @@ fn check_files(field: &'static str, uploads: &[Changes]) -> Result<(), MergeErro
     Ok(())
 }
 
-/// Merges fields that hold words: a missing or empty one gives way, single lines become one of sorted, distinct words.
+/// Merges fields that hold words: a missing or empty one gives way, single lines become one of sorted, distinct words. One of the
+/// two must have the field, even if it is empty there.
 fn merge_words(
     merged: &mut Changes,
     upload: &Changes,
     field: &'static str,
 ) -> Result<(), MergeError> {
-    let Some(theirs) = upload.fields.text(field).filter(|text| !text.is_empty()) else {
-        return Ok(());
-    };
-    let value = match merged.fields.text(field).filter(|text| !text.is_empty()) {
-        None => theirs.to_owned(),
-        Some(ours) => match (ours.contains('\n'), theirs.contains('\n')) {
+    let value = match (merged.fields.text(field), upload.fields.text(field)) {
+        (None, None) => return Err(MergeError::Missing(field)),
+        (Some(_), None | Some("")) => return Ok(()),
+        (None | Some(""), Some(theirs)) => theirs.to_owned(),
+        (Some(ours), Some(theirs)) => match (ours.contains('\n'), theirs.contains('\n')) {
             (false, false) => merge_single_lines(ours, theirs),
             (true, true) => merge_many_lines(ours, theirs),
             _ => return Err(MergeError::Lines(field)),
@@ -235,22 +250,24 @@ fn merge_many_lines(ours: &str, theirs: &str) -> String {
 }
 
 fn merge_descriptions(merged: &mut Changes, upload: &Changes) -> Result<(), MergeError> {
-    let Some(theirs) = upload.fields.text("Description") else {
-        return Ok(());
+    let description = |upload: &Changes| {
+        let text = upload.fields.text("Description").unwrap_or_default();
+        text.to_owned()
     };
-    let Some(ours) = merged.fields.text("Description") else {
-        let theirs = FieldValue::Text(theirs.to_owned());
-        merged.fields.fields.set("Description", theirs);
+    let (ours, theirs) = (description(merged), description(upload));
+    if theirs.is_empty() {
         return Ok(());
-    };
-    let mut value = ours.to_owned();
-    let mut known: BTreeSet<&str> = text::lines(ours).collect();
-    for line in descriptions(upload) {
+    }
+    let first = if ours.is_empty() { &theirs } else { &ours };
+    let mut value = first.clone();
+    let mut known: BTreeSet<&str> = text::lines(first).collect();
+    for line in text::lines(&theirs) {
         if known.insert(line) {
             value.push('\n');
             value.push_str(line);
         }
     }
+    // The blank line before descriptions on lines of their own has no place after one that begins on the field's line.
     check_value("Description", &value)?;
     let value = FieldValue::Text(value);
     merged.fields.fields.set("Description", value);
@@ -269,16 +286,14 @@ fn merge_files(
     let theirs = list(upload, field)?;
     let ours = match merged.fields.fields.get_mut(field) {
         Some(FieldValue::Files(entries)) => entries,
-        // An empty field stays one: as the reference, nothing is added to it.
-        Some(FieldValue::OneLine(entry)) if entry.is_empty() && theirs.is_empty() => return Ok(()),
         Some(_) => return Err(MergeError::List(field)),
         None => return Err(MergeError::Missing(field)),
     };
-    // Entries of one name are equal, that has been checked.
-    let mut known: BTreeSet<String> = ours.iter().filter_map(name_of).collect();
+    // Entries of one name are equal, that has been checked. One upload may list a file twice, if it likes.
+    let known: BTreeSet<String> = ours.iter().filter_map(name_of).collect();
     for entry in theirs {
         let file = name_of(entry).unwrap_or_default();
-        if !known.insert(file.clone()) {
+        if known.contains(&file) {
             return Err(MergeError::Twice { file, field });
         }
         ours.push(entry.clone());

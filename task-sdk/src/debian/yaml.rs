@@ -42,8 +42,10 @@ pub fn parse(text: &str) -> Result<Value, YamlError> {
     if let Some(found) = text.chars().find(|&one| !is_printable(one)) {
         return Err(YamlError::Unprintable(found));
     }
+    // YAML 1.1, which the reference reads, has three more ends of lines than the parser, which reads 1.2.
+    let text = text.replace(['\u{85}', '\u{2028}', '\u{2029}'], "\n");
     let mut builder = Builder::default();
-    for event in Parser::new_from_str(text) {
+    for event in Parser::new_from_str(&text) {
         builder.take(event?.0)?;
     }
     Ok(builder.root.unwrap_or(Value::Null))
@@ -173,6 +175,15 @@ mod tests {
         );
         assert_eq!(parse("").unwrap(), Value::Null);
         assert_eq!(parse("word\n").unwrap(), json!("word"));
+    }
+
+    #[test]
+    fn lines_end_where_version_1_1_ends_them() {
+        assert_eq!(
+            parse("a: 1\u{2028}b: 2\u{85}c: 3\u{2029}").unwrap(),
+            json!({"a": "1", "b": "2", "c": "3"})
+        );
+        assert!(parse("a: 1\nwo\u{2028}rd: 2\n").is_err());
     }
 
     #[test]

@@ -76,10 +76,10 @@ impl Task for AssembleSignedSource {
             true => Vec::new(),
             false => database.lookup_multiple(&data.signed.export(), None)?,
         };
-        let subject = template.data["deb_fields"]["Package"].as_str();
+        let subject = template.package_name()?;
         Ok(AssembleSignedSourceDynamicData {
             common: DynamicFields {
-                subject: subject.map(str::to_owned),
+                subject,
                 ..DynamicFields::default()
             },
             environment_id: environment.id,

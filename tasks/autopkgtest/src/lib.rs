@@ -100,6 +100,7 @@ impl Task for Autopkgtest {
         let input = &data.input;
         let source = database.lookup_single(&input.source_artifact, None)?;
         source.require_category("input.source_artifact", &SOURCES.map(Category::as_str))?;
+        let subject = source.source_name()?;
         let environment = self.find_environment(database, &ENVIRONMENTS.map(Category::as_str))?;
         let environment = environment.ok_or_else(|| {
             DynamicDataError::Config("environment: none given; name a system image".to_owned())
@@ -107,7 +108,7 @@ impl Task for Autopkgtest {
         let backend = self.backend().effective();
         Ok(AutopkgtestDynamicData {
             common: DynamicFields {
-                subject: source_name(&source),
+                subject,
                 runtime_context: Some(format!("{}:{}", data.host_architecture, backend.as_str())),
                 configuration_context: environment.data["codename"].as_str().map(str::to_owned),
                 ..DynamicFields::default()
@@ -130,11 +131,6 @@ const SOURCES: [Category; 2] = [Category::SourcePackage, Category::Upload];
 const ENVIRONMENTS: [Category; 2] = [Category::SystemTarball, Category::SystemImage];
 
 /// Name of the source package that an artifact holds.
-fn source_name(artifact: &FoundArtifact) -> Option<String> {
-    let category = artifact.category.parse().ok()?;
-    artifacts::source_name(category, &artifact.data).map(str::to_owned)
-}
-
 /// Numbers of the artifacts that a look-up names; an empty one names none, and asks nobody.
 fn ids(database: &TaskDatabase, lookup: &MultipleLookup) -> Result<Vec<i64>, DynamicDataError> {
     if lookup.is_empty() {

@@ -3,7 +3,7 @@
 mod data;
 
 use data::{BlhcData, BlhcDynamicData};
-use task_sdk::artifacts::{build, source_name};
+use task_sdk::artifacts::build;
 use task_sdk::prelude::*;
 
 /// A check of a build log.
@@ -46,11 +46,11 @@ impl Task for Blhc {
     ) -> Result<BlhcDynamicData, DynamicDataError> {
         let log = database.lookup_single(&self.core.data.input.artifact, None)?;
         log.require_category("input.artifact", &[Category::PackageBuildLog.as_str()])?;
+        let subject = log.source_name()?;
         let environment = self.find_any_environment(database)?;
-        let subject = source_name(Category::PackageBuildLog, &log.data);
         Ok(BlhcDynamicData {
             common: DynamicFields {
-                subject: subject.map(str::to_owned),
+                subject,
                 ..DynamicFields::default()
             },
             environment_id: environment.map(|environment| environment.id),

@@ -3,7 +3,8 @@
 mod data;
 
 use data::{DebDiffData, DebDiffDynamicData};
-use task_sdk::artifacts::{build, source_name};
+use std::collections::BTreeSet;
+use task_sdk::artifacts::build;
 use task_sdk::prelude::*;
 
 /// A comparison.
@@ -68,14 +69,14 @@ impl Task for DebDiff {
     ) -> Result<DebDiffDynamicData, DynamicDataError> {
         let sources = self.find_sources(database)?;
         let binaries = self.find_binaries(database)?;
+        let subject = match (&sources, &binaries) {
+            (Some(sources), _) => subject_of_sources(sources)?,
+            (None, Some(binaries)) => subject_of_binaries(binaries)?,
+            (None, None) => None,
+        };
         let environment = self.find_any_environment(database)?.ok_or_else(|| {
             DynamicDataError::Config("environment: none is given; name one".to_owned())
         })?;
-        let subject = match (&sources, &binaries) {
-            (Some(sources), _) => subject_of_sources(sources),
-            (None, Some(binaries)) => subject_of_binaries(binaries),
-            (None, None) => None,
-        };
         let ids = |found: Vec<FoundArtifact>| found.iter().map(|found| found.id).collect();
         Ok(DebDiffDynamicData {
             common: DynamicFields {
@@ -148,20 +149,20 @@ impl DebDiff {
     }
 }
 
-fn subject_of_sources(sources: &[FoundArtifact]) -> Option<String> {
-    let first = sources.first()?;
-    let name = source_name(Category::SourcePackage, &first.data)?;
-    Some(format!("source:{name}"))
+fn subject_of_sources(sources: &[FoundArtifact]) -> Result<Option<String>, DynamicDataError> {
+    let Some(first) = sources.first() else {
+        return Ok(None);
+    };
+    Ok(first.source_name()?.map(|name| format!("source:{name}")))
 }
 
 /// None if the uploads are of several source packages: then there is nothing to call them by.
-fn subject_of_binaries(groups: &[Vec<FoundArtifact>]) -> Option<String> {
+fn subject_of_binaries(groups: &[Vec<FoundArtifact>]) -> Result<Option<String>, DynamicDataError> {
     let uploads = groups.iter().flatten();
-    let mut names = uploads.map(|upload| source_name(Category::Upload, &upload.data));
-    let name = names.next()??;
-    names
-        .all(|other| other == Some(name))
-        .then(|| format!("binary:{name}"))
+    let names = uploads.map(FoundArtifact::source_name);
+    let mut names = names.collect::<Result<BTreeSet<_>, _>>()?;
+    let name = names.pop_first().flatten().filter(|_| names.is_empty());
+    Ok(name.map(|name| format!("binary:{name}")))
 }
 
 impl TaskWithExecutor for DebDiff {

@@ -135,11 +135,20 @@ fn a_side_without_packages_ends_the_task_with_a_word_in_the_log() {
 #[test]
 fn uploads_of_several_sources_have_no_subject() {
     let other = json!({"changes_fields": {"Source": "other"}});
-    let unnamed = json!({"changes_fields": {}});
-    for data in [other, unnamed] {
+    let world = world().artifact(5, "debian:upload", other, &[]);
+    let computed = world.compute_dynamic_data::<DebDiff>(binaries()).unwrap();
+    assert_eq!(computed["subject"], Value::Null);
+}
+
+#[test]
+fn an_upload_that_names_no_source_fails_the_task() {
+    for fields in [json!({}), json!({"Source": ["hello"]})] {
+        let data = json!({"changes_fields": fields});
         let world = world().artifact(5, "debian:upload", data, &[]);
-        let computed = world.compute_dynamic_data::<DebDiff>(binaries()).unwrap();
-        assert_eq!(computed["subject"], Value::Null);
+        let error = world
+            .compute_dynamic_data::<DebDiff>(binaries())
+            .unwrap_err();
+        assert!(matches!(error, DynamicDataError::Internal(_)), "{error:?}");
     }
 }
 

@@ -77,10 +77,10 @@ impl Task for ExtractForSigning {
         let environment = self.find_any_environment(database)?.ok_or_else(|| {
             DynamicDataError::Config("environment: none is given; name one".to_owned())
         })?;
-        let subject = template.data["deb_fields"]["Package"].as_str();
+        let subject = template.package_name()?;
         Ok(ExtractForSigningDynamicData {
             common: DynamicFields {
-                subject: subject.map(str::to_owned),
+                subject,
                 ..DynamicFields::default()
             },
             environment_id: environment.id,

@@ -82,11 +82,16 @@ impl Task for Lintian {
             true => Vec::new(),
             false => database.lookup_multiple(&input.binary_artifacts.export(), None)?,
         };
+        let mut subject = None;
         if let Some(source) = &source {
             source.require_category("input.source_artifact", &SOURCES.map(Category::as_str))?;
+            subject = source.source_name()?;
         }
         for binary in &binaries {
             binary.require_category("input.binary_artifacts", &BINARIES.map(Category::as_str))?;
+            if subject.is_none() {
+                subject = binary.source_name()?;
+            }
         }
         let environment = self.find_environment(database, &[Category::SystemTarball.as_str()])?;
         let codename = environment
@@ -94,7 +99,7 @@ impl Task for Lintian {
             .and_then(|environment| environment.data["codename"].as_str());
         Ok(LintianDynamicData {
             common: DynamicFields {
-                subject: source.iter().chain(&binaries).next().and_then(source_name),
+                subject,
                 runtime_context: codename.map(|codename| self.runtime_context(codename)),
                 configuration_context: codename.map(str::to_owned),
                 ..DynamicFields::default()
@@ -118,11 +123,6 @@ const BINARIES: [Category; 3] = [
     Category::BinaryPackages,
     Category::Upload,
 ];
-
-fn source_name(artifact: &FoundArtifact) -> Option<String> {
-    let category = artifact.category.parse().ok()?;
-    artifacts::source_name(category, &artifact.data).map(str::to_owned)
-}
 
 impl TaskWithExecutor for Lintian {
     fn backend(&self) -> Backend {

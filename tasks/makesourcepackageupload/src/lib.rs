@@ -3,7 +3,7 @@
 mod data;
 
 use data::{MakeSourcePackageUploadData, MakeSourcePackageUploadDynamicData};
-use task_sdk::artifacts::{build, source_name};
+use task_sdk::artifacts::build;
 use task_sdk::prelude::*;
 
 /// A task that prepares an upload.
@@ -55,7 +55,7 @@ impl Task for MakeSourcePackageUpload {
         let environment = self.find_any_environment(database)?.ok_or_else(|| {
             DynamicDataError::Config("environment: none is given; name one".to_owned())
         })?;
-        let subject = source_name(Category::SourcePackage, &source.data).map(str::to_owned);
+        let subject = source.source_name()?;
         Ok(MakeSourcePackageUploadDynamicData {
             common: DynamicFields {
                 subject,

@@ -3,7 +3,8 @@
 mod data;
 
 use data::{MergeUploadsData, MergeUploadsDynamicData};
-use task_sdk::artifacts::{build, source_name};
+use std::collections::BTreeSet;
+use task_sdk::artifacts::{ArtifactError, FilesError, build};
 use task_sdk::debian::changes::Changes;
 use task_sdk::debian::deb822::LONGEST_STANZA;
 use task_sdk::debian::merge::{file_name, merge};
@@ -15,8 +16,8 @@ pub struct MergeUploads {
     core: Core<Self>,
     /// Names of the `.changes` files among the inputs, in order.
     changes: Vec<String>,
-    /// The merged upload; none before it was made.
-    merged: Option<Draft>,
+    /// The merged upload, or why its files are not those that it lists; none before it was made.
+    merged: Option<Result<Draft, FilesError>>,
 }
 
 register_task!(MergeUploads as ExternalTask);
@@ -61,12 +62,15 @@ impl Task for MergeUploads {
             true => Vec::new(),
             false => database.lookup_multiple(&lookup.export(), None)?,
         };
+        let mut sources = BTreeSet::new();
         for upload in &uploads {
             upload.require_category("input.uploads", &[Category::Upload.as_str()])?;
+            sources.insert(upload.source_name()?);
         }
         Ok(MergeUploadsDynamicData {
             common: DynamicFields {
-                subject: subject(&uploads),
+                // None if they do not agree on one.
+                subject: sources.pop_first().flatten().filter(|_| sources.is_empty()),
                 ..DynamicFields::default()
             },
             // Nothing is run: an environment that the data name is not even looked up.
@@ -78,17 +82,6 @@ impl Task for MergeUploads {
     fn source_artifacts_ids(&self) -> Option<Vec<i64>> {
         None
     }
-}
-
-/// The source package of all uploads; none if they do not agree on one.
-fn subject(uploads: &[FoundArtifact]) -> Option<String> {
-    let mut names = uploads
-        .iter()
-        .map(|upload| source_name(Category::Upload, &upload.data));
-    let first = names.next()??;
-    names
-        .all(|name| name == Some(first))
-        .then(|| first.to_owned())
 }
 
 impl ExternalTask for MergeUploads {
@@ -115,12 +108,18 @@ impl ExternalTask for MergeUploads {
         // It comes from fields of the uploads, where anything can stand.
         paths::check_name(&name)?;
         workspace.download.write(&name, 0o644, merged.to_text())?;
-        self.merged = Some(build::upload(&workspace.download, &name)?);
+        self.merged = Some(match build::upload(&workspace.download, &name) {
+            // That is for the upload to say, as for all artifacts.
+            Err(ArtifactError::Files(
+                error @ (FilesError::NotOne { .. } | FilesError::Listed { .. }),
+            )) => Err(error),
+            made => Ok(made?),
+        });
         Ok(true)
     }
 
     fn upload_artifacts(&mut self, workspace: &Workspace, _execution_success: bool) -> Result<()> {
-        let merged = required(self.merged.take(), "merged upload")?;
+        let merged = required(self.merged.take(), "merged upload")??;
         let id = upload(merged, &workspace.download)?;
         for input in &self.core.dynamic_data()?.input_uploads_ids {
             relate(id, *input, RelationType::Extends)?;

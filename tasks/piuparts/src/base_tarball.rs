@@ -112,7 +112,15 @@ impl BaseTarball {
         let target = BufWriter::with_capacity(PIECE, self.directory.create(&aside, 0o644)?);
         // It is unpacked soon and once: time counts more than size.
         let mut target = flate2::write::GzEncoder::new(target, flate2::Compression::fast());
-        let content = self.directory.open(filtered)?.reader();
+        let content = self.directory.open(filtered)?;
+        if content.size() == 0 && empty_file.is_some() {
+            let words = format!(
+                "{}: the filter let nothing through; give a tarball that is whole",
+                self.path()
+            );
+            return Err(Failure::new("invalid-data", words));
+        }
+        let content = content.reader();
         archive::copy(content, &mut target, empty_file)
             .map_err(|error| Failure::from(error).while_doing("packing the filtered tarball"))?;
         target.finish()?.flush()?;

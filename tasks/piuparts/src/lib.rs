@@ -77,9 +77,6 @@ impl Task for Piuparts {
             false => database.lookup_multiple(&packages.export(), None)?,
         };
         let base = self.find_base(database)?;
-        for artifact in &packages {
-            artifact.require_category("input.binary_artifacts", &PACKAGES.map(Category::as_str))?;
-        }
         base.require_category("base_tgz", &[Category::SystemTarball.as_str()])?;
         let subject = sources(&packages)?.join(" ");
         let codename = text(&base, "codename")?;
@@ -108,19 +105,16 @@ impl Task for Piuparts {
 const PACKAGES: [Category; 2] = [Category::BinaryPackages, Category::Upload];
 
 /// Names of the source packages, in order; one that is there twice is named twice.
-fn sources(packages: &[FoundArtifact]) -> Result<Vec<&str>, DynamicDataError> {
+fn sources(packages: &[FoundArtifact]) -> Result<Vec<String>, DynamicDataError> {
     let mut names = Vec::new();
     for artifact in packages {
+        artifact.require_category("input.binary_artifacts", &PACKAGES.map(Category::as_str))?;
         let what = format!("name of the source package of artifact {}", artifact.id);
-        names.push(required(source(artifact), &what).map_err(DynamicDataError::Internal)?);
+        let name = required(artifact.source_name()?, &what);
+        names.push(name.map_err(DynamicDataError::Internal)?);
     }
     names.sort_unstable();
     Ok(names)
-}
-
-/// Name of the source package that an artifact was built from.
-fn source(artifact: &FoundArtifact) -> Option<&str> {
-    artifacts::source_name(artifact.category.parse().ok()?, &artifact.data)
 }
 
 /// A text in the data of an artifact.

@@ -41,7 +41,7 @@ impl Build<'_> {
         self.add_environment(&mut arguments);
         self.add_sources(&mut arguments);
         if let Some(binnmu) = &self.data.binnmu {
-            self.add_binnmu(binnmu, &mut arguments)?;
+            self.add_binnmu(binnmu, &mut arguments);
         }
         match self.data.build_profiles.as_deref() {
             None | Some([]) => {}
@@ -112,7 +112,7 @@ impl Build<'_> {
         format!("--pre-build-commands=cat {path} | %SBUILD_CHROOT_EXEC sh -c {command}")
     }
 
-    fn add_binnmu(&self, binnmu: &BinNmu, arguments: &mut Vec<String>) -> Result<()> {
+    fn add_binnmu(&self, binnmu: &BinNmu, arguments: &mut Vec<String>) {
         arguments.push(format!("--make-binNMU={}", binnmu.changelog));
         arguments.push(format!("--append-to-version={}", binnmu.suffix));
         arguments.push("--binNMU=0".to_owned());
@@ -121,9 +121,9 @@ impl Build<'_> {
         }
         let given = binnmu.maintainer.as_ref().map(Maintainer::to_string);
         let maintainer = given.or_else(|| self.binnmu_maintainer.map(str::to_owned));
-        let maintainer = required(maintainer, "maintainer of the binNMU")?;
+        // The server always names one; without it the reference writes this word, which is seen in the package.
+        let maintainer = maintainer.as_deref().unwrap_or("None");
         arguments.push(format!("--maintainer={maintainer}"));
-        Ok(())
     }
 }
 
@@ -152,6 +152,14 @@ mod tests {
     use super::*;
 
     fn arguments(changes: Value, image: &Image) -> Result<Vec<String>> {
+        arguments_by(Some("Debusine <noreply@example.org>"), changes, image)
+    }
+
+    fn arguments_by(
+        binnmu_maintainer: Option<&str>,
+        changes: Value,
+        image: &Image,
+    ) -> Result<Vec<String>> {
         let mut data = json!({
             "input": {"source_artifact": 5},
             "environment": "debian/match:codename=trixie",
@@ -165,7 +173,7 @@ mod tests {
         let codename = image.text("codename")?;
         let build = Build {
             data: &data,
-            binnmu_maintainer: Some("Debusine <noreply@example.org>"),
+            binnmu_maintainer,
             image,
             sources: &ExtraSources::for_release(codename, repositories.unwrap_or_default())?,
             download: "/50%",
@@ -184,6 +192,14 @@ mod tests {
             virt_server: "incus".to_owned(),
             virt_server_arguments: vec!["artifact/42".to_owned(), "100%".to_owned()],
         }
+    }
+
+    #[test]
+    fn a_binnmu_that_nobody_maintains_says_so() {
+        let binnmu = json!({"changelog": "Rebuild", "suffix": "+b1"});
+        let changes = json!({"binnmu": binnmu});
+        let arguments = arguments_by(None, changes, &image("trixie")).unwrap();
+        assert!(arguments.contains(&"--maintainer=None".to_owned()));
     }
 
     #[test]

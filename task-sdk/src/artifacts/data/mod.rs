@@ -118,14 +118,13 @@ pub fn label(category: Category, data: &Value) -> Result<Option<String>, LabelEr
     Ok(Some(label))
 }
 
-/// The name of the source package that an artifact is about; none if its category has none, or the data lack it.
-pub fn source_name(category: Category, data: &Value) -> Option<&str> {
-    let value = match category {
-        Category::SourcePackage => &data["name"],
-        Category::Upload => &data["changes_fields"]["Source"],
-        Category::BinaryPackage | Category::BinaryPackages => &data["srcpkg_name"],
-        Category::PackageBuildLog => &data["source"],
-        _ => return None,
-    };
-    value.as_str()
+/// The name of the source package that an artifact is about, text as a rule; none if its category has none, or the data lack it.
+pub fn source_name(category: Category, data: &Value) -> Option<&Value> {
+    match category {
+        Category::SourcePackage => data.get("name"),
+        Category::Upload => data.get("changes_fields")?.get("Source"),
+        Category::BinaryPackage | Category::BinaryPackages => data.get("srcpkg_name"),
+        Category::PackageBuildLog => data.get("source"),
+        _ => None,
+    }
 }

@@ -93,7 +93,7 @@ fn files_fit_architectures(fields: &Map<String, Value>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The names in `Files`. An empty object is what a field without lines becomes.
+/// The names in `Files`. An empty object is what a field without lines becomes; empty text has no names either.
 fn file_names(fields: &Map<String, Value>) -> Result<Vec<&str>, Refusal> {
     let not_a_list = || {
         Refusal::new(
@@ -104,6 +104,7 @@ fn file_names(fields: &Map<String, Value>) -> Result<Vec<&str>, Refusal> {
     match fields.get("Files") {
         None => Err("no field Files: give the fields of a .changes file".into()),
         Some(Value::Object(empty)) if empty.is_empty() => Ok(Vec::new()),
+        Some(Value::String(empty)) if empty.is_empty() => Ok(Vec::new()),
         Some(Value::Array(entries)) => entries
             .iter()
             .map(|entry| entry["name"].as_str().ok_or_else(not_a_list))

@@ -131,3 +131,71 @@ fn values_of_a_million_lines_are_merged_at_once() {
     let merged = merge_many_lines(&lines("a"), &lines("b"));
     assert!(merged.ends_with(" b499999"));
 }
+
+#[test]
+fn a_list_without_files_can_be_added_to_another_but_not_be_the_result() {
+    let any = changes("hello", "amd64", "\n hello - x", "a.deb");
+    let empty = any.replace("Files:\n 3 5 misc optional a.deb\n", "Files:\n");
+    assert_eq!(merge_texts(&[&empty]), Err(MergeError::List("Files")));
+    assert_eq!(
+        merge_texts(&[&empty, &empty]),
+        Err(MergeError::List("Files"))
+    );
+    let all = changes("hello", "all", "", "b.deb");
+    let empty = all.replace("Files:\n 3 5 misc optional b.deb\n", "Files:\n");
+    let merged = merge_texts(&[&any, &empty]).unwrap();
+    assert!(merged.ends_with("Files:\n 3 5 misc optional a.deb\n"));
+}
+
+#[test]
+fn each_upload_is_merged_with_one_that_has_binaries_if_only_as_an_empty_field() {
+    let source = changes("", "source", "", "a.dsc");
+    let other = changes("", "all", "", "b.deb");
+    let any = changes("hello", "amd64", "\n hello - x", "c.deb");
+    assert_eq!(
+        merge_texts(&[&source, &other, &any]),
+        Err(MergeError::Missing("Binary"))
+    );
+    let empty = other.replace("Architecture", "Binary:\nArchitecture");
+    let merged = merge_texts(&[&source, &empty, &any]).unwrap();
+    assert!(merged.contains("Binary: hello\n"), "{merged}");
+}
+
+#[test]
+fn one_upload_may_list_a_file_twice_but_two_may_not_both_list_it() {
+    let any = changes("hello", "amd64", "\n hello - x", "a.deb");
+    let entry = " 3 5 misc optional b.deb\n";
+    let twice = changes("hello", "all", "", "b.deb").replace(entry, &entry.repeat(2));
+    let merged = merge_texts(&[&any, &twice]).unwrap();
+    assert!(merged.ends_with(&entry.repeat(2)));
+    assert!(matches!(
+        merge_texts(&[&any, &any]),
+        Err(MergeError::Twice { field: "Files", .. })
+    ));
+}
+
+#[test]
+fn a_line_that_is_no_description_contradicts_none() {
+    let any = changes(
+        "hello",
+        "amd64",
+        "\n hello - x\n  hello - y\n a hello - z",
+        "a.deb",
+    );
+    let all = changes("hello", "all", "\n  hello - v\n b hello - w", "b.deb");
+    let merged = merge_texts(&[&any, &all]).unwrap();
+    assert!(merged.contains(" a hello - z\n  hello - v\n b hello - w\n"));
+}
+
+#[test]
+fn descriptions_begin_on_the_line_of_their_field_in_all_uploads_or_in_none() {
+    let bare = changes("hello", "source", "x", "a.dsc").replace("Description: x", "Description:");
+    let on_line = changes("hello", "amd64", "x", "a.deb");
+    let below = changes("hello", "all", "\n hello - x", "b.deb");
+    let merged = merge_texts(&[&bare, &on_line]).unwrap();
+    assert!(merged.contains("Description: x\nChanges"), "{merged}");
+    assert!(matches!(
+        merge_texts(&[&on_line, &below]),
+        Err(MergeError::Value(_))
+    ));
+}
