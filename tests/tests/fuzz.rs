@@ -9,10 +9,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use task_runtime::component::{ComponentCache, Engine, LoadedComponent, Manifest, inspect};
+use task_runtime::component::{ComponentCache, Engine, Limits, Manifest, inspect};
+use task_runtime::executor::Abort;
+use task_runtime::host::bindings::debusine::task::files::{DigestAlgorithm, HostDirectory};
 use task_runtime::host::files::DirectoryHandle;
-use task_runtime::host::{CallError, Purpose, TaskComponent, objections};
+use task_runtime::host::{
+    CallError, HostState, Linkers, Machine, Powers, Purpose, Resource, TaskComponent, TaskLogs,
+    objections,
+};
 use task_runtime_tests::fixtures::Bench;
 use task_sdk::debian::changes::Changes;
 use task_sdk::debian::deb::Deb;
@@ -96,6 +102,14 @@ fn components() -> Result<()> {
         .map(|(_, path)| fs::read(path))
         .collect::<Result<_, _>>()?;
     let engine = Engine::new()?;
+    let linkers = Linkers::new(&engine)?;
+    let limits = Limits {
+        cpu: Duration::from_millis(50),
+        ..Limits::SCHEDULING
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("noop.wasm");
     for_a_while(|numbers| {
@@ -105,18 +119,27 @@ fn components() -> Result<()> {
             return;
         };
         let _ = objections(&interface, false);
-        let Ok((component, digest)) = ComponentCache::none().load(&engine, &path) else {
+        let Ok(loaded) = ComponentCache::none().load(&engine, &path) else {
             return;
         };
         // What is still a component must be one that links, or is refused in words.
-        let loaded = LoadedComponent {
-            name: "noop".to_owned(),
-            path: path.clone(),
-            digest,
-            component,
-        };
         for purpose in [Purpose::Scheduling, Purpose::Execution] {
-            let _ = TaskComponent::new(&engine, &bench.runner.linkers, &loaded, purpose);
+            let Ok(task) = TaskComponent::new(&engine, &linkers, &loaded, purpose) else {
+                continue;
+            };
+            let state = HostState::new(&engine, &limits, Arc::new(Machine::default()));
+            // It may do what it likes, within its limits.
+            let _: Result<(), CallError> = runtime.block_on(async {
+                let mut task = task.instantiate(state).await?;
+                task.analyze_worker().await?;
+                let _ = task.configure(&json!({}), None, None).await?;
+                task.data().await?;
+                task.label().await?;
+                task.can_run_on(&"{}".to_owned()).await?;
+                let workers = task.prepare_workers(&["{}".to_owned()]).await?;
+                task.can_run_on_each(workers).await?;
+                task.compute_dynamic_data().await.map(drop)
+            });
         }
     });
     Ok(())
@@ -255,6 +278,146 @@ fn names_beneath_a_directory() -> Result<()> {
     });
     assert_eq!(fs::read_to_string(outside.path().join("secret"))?, "secret");
     Ok(())
+}
+
+/// The same by every call of the contract that takes a name, as a component makes them.
+#[test]
+fn names_in_calls_of_the_contract() -> Result<()> {
+    let bench = Bench::new()?;
+    let outside = tempfile::tempdir()?;
+    let inside = outside.path().join("inside");
+    let secret = outside.path().join("secret");
+    fs::write(&secret, "secret")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let of_secret = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let parts = [
+        "..", ".", "", "a", "b", "link", "up", "absolute", "secret", "/", "\0", "x", "tar",
+    ];
+    let mut worked = [0_u64; 10];
+    for_a_while(|numbers| {
+        let _ = fs::remove_dir_all(&inside);
+        stage(&inside, outside.path()).expect("a fresh directory");
+        let mut state = executing(&bench, &outside);
+        let handle = DirectoryHandle::open(&inside).expect("it was made");
+        let root = state.lend(handle).expect("there is room").rep();
+        let here = || Resource::new_borrow(root);
+        for _ in 0..8 {
+            let mut name = || {
+                let count = 1 + numbers.below(4);
+                let name: Vec<&str> = (0..count).map(|_| *numbers.pick(&parts)).collect();
+                name.join("/")
+            };
+            let (mut name, other) = (name(), name());
+            let which = numbers.below(worked.len());
+            // There is one archive only.
+            if which == 9 && numbers.below(2) == 0 {
+                name = "tar".to_owned();
+            }
+            let done = runtime.block_on(async {
+                match which {
+                    0 => state.open(here(), name.clone()).await.is_ok(),
+                    1 => state.create(here(), name.clone(), 0o644).await.is_ok(),
+                    2 => state.create_directory(here(), name.clone()).await.is_ok(),
+                    3 => state.open_directory(here(), name.clone()).await.is_ok(),
+                    4 => {
+                        let (from, to) = (name.clone(), other.clone());
+                        state.copy(here(), here(), from, to).await.is_ok()
+                    }
+                    5 => state
+                        .rename(here(), name.clone(), other.clone())
+                        .await
+                        .is_ok(),
+                    6 => state.remove(here(), name.clone()).await.is_ok(),
+                    7 => {
+                        let sha256 = DigestAlgorithm::Sha256;
+                        let digest = state.digest(here(), name.clone(), sha256).await.ok();
+                        assert_ne!(digest.as_deref(), Some(of_secret), "{name:?}");
+                        digest.is_some()
+                    }
+                    8 => state
+                        .pack(here(), name.clone(), other.clone())
+                        .await
+                        .is_ok(),
+                    _ => state
+                        .unpack(here(), name.clone(), other.clone())
+                        .await
+                        .is_ok(),
+                }
+            });
+            worked[which] += u64::from(done);
+            let left = names(outside.path()).expect("it is there");
+            assert_eq!(
+                left,
+                ["inside", "runs", "secret"],
+                "{which}: {name:?} {other:?}"
+            );
+            assert_eq!(
+                fs::read(&secret).ok().as_deref(),
+                Some(&b"secret"[..]),
+                "{name:?}"
+            );
+        }
+        assert!(!holds(&inside, b"secret"), "the secret came in");
+    });
+    assert!(
+        worked.iter().sum::<u64>() > 0,
+        "what is honest does not work"
+    );
+    Ok(())
+}
+
+/// A directory with links that lead out of it, and an archive that brings more of them.
+fn stage(inside: &Path, outside: &Path) -> Result<()> {
+    fs::create_dir_all(inside.join("a"))?;
+    fs::write(inside.join("b"), "content")?;
+    let links = [
+        ("link", outside.to_owned()),
+        ("up", "..".into()),
+        ("absolute", outside.join("secret")),
+        ("a/secret", "../../secret".into()),
+    ];
+    let mut archive = tar::Builder::new(fs::File::create(inside.join("tar"))?);
+    for (name, target) in links {
+        std::os::unix::fs::symlink(&target, inside.join(name))?;
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        archive.append_link(&mut header, name, target)?;
+    }
+    Ok(archive.finish()?)
+}
+
+/// What a component's calls reach that runs, with its logs in a directory of their own.
+fn executing(bench: &Bench, outside: &tempfile::TempDir) -> HostState {
+    let runner = &bench.runner;
+    let logs = outside.path().join("runs");
+    let _ = fs::create_dir(&logs);
+    let facts = Arc::clone(&runner.facts);
+    HostState::new(&runner.engine, &Limits::EXECUTION, facts).with_powers(Powers {
+        work_request: None,
+        workspace: None,
+        commands: Arc::clone(&runner.commands),
+        executors: Arc::clone(&runner.executors),
+        artifacts: Arc::clone(&runner.artifacts),
+        downloads: Arc::clone(&runner.downloads),
+        logs: Arc::new(TaskLogs::new(&logs, 1 << 20)),
+        abort: Abort::new(),
+        record: Arc::default(),
+    })
+}
+
+/// Whether a file somewhere beneath a directory has this content. Links are not followed.
+fn holds(directory: &Path, content: &[u8]) -> bool {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|it| it.path())
+        .any(|path| match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => holds(&path, content),
+            Ok(found) if found.is_file() => fs::read(&path).is_ok_and(|it| it == content),
+            _ => false,
+        })
 }
 
 fn names(directory: &Path) -> Result<Vec<String>> {

@@ -7,13 +7,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use task_runtime::component::{LimitReached, Limits};
-use task_runtime::executor::Abort;
+use task_runtime::executor::{Abort, supervisor_main_if_called};
+use task_runtime::host::bindings::debusine::task::commands::Exit as WitExit;
 use task_runtime::host::capabilities::Policy;
+use task_runtime::host::files::DirectoryHandle;
 use task_runtime::host::{
-    CallError, CallErrorReason, Facts, HostState, Purpose, TaskComponent, TaskInstance,
+    CallError, CallErrorReason, Facts, HostState, Purpose, TaskComponent, TaskInstance, Workspace,
 };
 use task_runtime::lifecycle::Verdict;
 use task_runtime_tests::fixtures::{Bench, Report};
+
+/// Commands of the attacks are run by this program, as by a worker.
+#[ctor::ctor(unsafe)]
+fn tests_can_be_helpers() {
+    supervisor_main_if_called();
+}
 
 /// A machine that tells the guest where and how to attack: `EXPORT:ATTACK`.
 struct Order(String);
@@ -194,14 +202,14 @@ async fn each_hoard_reaches_its_own_limit_and_memory_returns() -> Result<()> {
         );
         let reason = attacked(&bench, "label", "own-handles").await;
         assert!(
-            matches!(reason, CallErrorReason::Limit(LimitReached::Handles)),
+            matches!(reason, CallErrorReason::Limit(LimitReached::Handles { allowed }) if allowed == LIMITS.handles),
             "{reason}"
         );
         for attack in ["argument", "long"] {
             let reason = attacked(&bench, "label", attack).await;
             let expected = matches!(
                 reason,
-                CallErrorReason::Limit(LimitReached::Transfer | LimitReached::Memory { .. })
+                CallErrorReason::Limit(LimitReached::Transfer { .. } | LimitReached::Memory { .. })
             );
             assert!(expected, "{attack}: {reason}");
         }
@@ -292,8 +300,8 @@ async fn a_smaller_limit_is_reached_sooner() -> Result<()> {
     };
     for (attack, expected) in [
         ("memory", "where 4194304 are allowed"),
-        ("own-handles", "as many handles as are allowed"),
-        ("argument", "than one call may"),
+        ("own-handles", "all the 50 handles that are allowed"),
+        ("argument", "than the 1048576 bytes that one call may"),
     ] {
         // What it wants to pass does not fit into its memory otherwise.
         let memory = if attack == "argument" {
@@ -332,7 +340,7 @@ async fn a_gigabyte_of_text_is_not_taken_from_a_guest_that_may_hold_it() -> Resu
         let error = error.expect_err("it is longer than one call may pass");
         assert_eq!(error.call, export);
         assert!(
-            matches!(error.reason, CallErrorReason::Limit(LimitReached::Transfer)),
+            matches!(error.reason, CallErrorReason::Limit(LimitReached::Transfer { allowed }) if allowed == limits.transfer),
             "{error}"
         );
     }
@@ -429,13 +437,85 @@ async fn a_task_speaks_only_for_itself_in_a_workers_metadata() -> Result<()> {
 
 #[tokio::test]
 async fn recursion_ends_with_the_stack() -> Result<()> {
-    let reason = attacked(&Bench::new()?, "label", "recursion").await;
-    // The guest's own stack in linear memory, or the engine's: whichever ends first.
+    let bench = Bench::new()?;
+    let reason = attacked(&bench, "label", "dive").await;
+    let allowed = bench.runner.engine.options().stack;
+    assert!(
+        matches!(reason, CallErrorReason::Limit(LimitReached::Stack { allowed: told }) if told == allowed),
+        "{reason}"
+    );
+    // The guest's own stack, in its memory, ends before that: a trap as any other.
+    let reason = attacked(&bench, "label", "recursion").await;
     let words = reason.to_string();
     assert!(
         words.contains("stack") || words.contains("out of bounds"),
         "{words}"
     );
+    Ok(())
+}
+
+/// The destructor of a task is a function of the guest, too.
+#[tokio::test]
+async fn an_attack_while_a_task_is_dropped_ends() -> Result<()> {
+    let bench = Bench::new()?;
+    for (attack, expected) in [
+        ("loop", "computed"),
+        ("panic", "told to panic"),
+        ("trap", "trapped"),
+    ] {
+        let mut task = configured(&bench, &format!("drop:{attack}"), &LIMITS).await?;
+        let error = task.configure(&json!({}), None, None).await;
+        let words = error.expect_err(attack).to_string();
+        assert!(
+            words.starts_with("task hostile: drop: ") && words.contains(expected),
+            "{words}"
+        );
+        assert!(task.has_ended());
+    }
+    Ok(())
+}
+
+/// Those that no run calls: they are for people who want to see a command.
+#[tokio::test]
+async fn an_attack_in_the_exports_beside_a_run_ends_too() -> Result<()> {
+    let bench = Bench::new()?;
+    let runner = &bench.runner;
+    let loaded = bench.load("hostile")?;
+    let (engine, linkers) = (&runner.engine, &runner.linkers);
+    let component = TaskComponent::new(engine, linkers, &loaded, Purpose::Execution)?;
+    let directory = tempfile::tempdir()?;
+    let handle = DirectoryHandle::open(directory.path())?;
+    let workspace = Workspace {
+        download: handle.clone(),
+        execute: handle,
+    };
+    for export in ["command-line", "task-succeeded"] {
+        for (attack, expected) in [
+            ("loop", "limit reached: it has computed"),
+            ("memory", "limit reached: it wants"),
+            ("panic", "panicked: told to panic"),
+            ("trap", "trapped"),
+        ] {
+            let facts = Arc::new(Order(format!("{export}:{attack}")));
+            let state = HostState::new(engine, &LIMITS, facts);
+            let mut task = component.instantiate(state).await?;
+            task.configure(&json!({}), None, None)
+                .await?
+                .expect("any data");
+            let error = match export {
+                "command-line" => task.command_line(&workspace).await.map(drop),
+                _ => task
+                    .task_succeeded(&workspace, WitExit::Exited(0))
+                    .await
+                    .map(drop),
+            };
+            let words = error.expect_err(attack).to_string();
+            assert!(
+                words.starts_with(&format!("task hostile: {export}: ")) && words.contains(expected),
+                "{words}"
+            );
+        }
+    }
     Ok(())
 }
 
@@ -513,6 +593,7 @@ async fn run(order: &str) -> Result<Report> {
     bench.runner.options.log_size = 8 << 20;
     bench.runner.options.limits = Limits {
         cpu: Duration::from_secs(1),
+        memory: 32 << 20,
         ..Limits::EXECUTION
     };
     let report = bench
@@ -548,15 +629,19 @@ async fn an_attack_in_any_stage_fails_that_run_alone() -> Result<()> {
     ];
     for stage in stages {
         for (attack, words) in [
-            ("trap", "trapped"),
-            ("loop", "limit reached"),
-            ("memory", "limit reached"),
+            ("trap", "the component trapped"),
+            ("panic", "the component panicked: told to panic"),
+            ("loop", "limit reached: it has computed for 500ms"),
+            ("memory", "limit reached: it wants"),
+            ("dive", "limit reached: it has used up its stack"),
         ] {
             let report = run(&format!("{stage}:{attack}")).await?;
             let verdict = report.result.as_ref().map(|result| result.verdict);
             assert_eq!(verdict.ok(), Some(Verdict::Failure), "{stage}:{attack}");
             let log = log_of(&report);
-            assert!(log.contains(words), "{stage}:{attack}: {log}");
+            // Task, call, and what it was.
+            let words = format!("task hostile: {stage}: {words}");
+            assert!(log.contains(&words), "{stage}:{attack}: {log}");
         }
     }
     Ok(())
@@ -566,7 +651,7 @@ async fn an_attack_in_any_stage_fails_that_run_alone() -> Result<()> {
 async fn no_name_leads_out_of_a_directory() -> Result<()> {
     let outside = tempfile::tempdir()?;
     let secret = outside.path().join("secret");
-    std::fs::write(&secret, "secret")?;
+    std::fs::write(&secret, "what nobody may read")?;
     let mut bench = Bench::new()?;
     bench.runner.facts = Arc::new(Order("run:paths".to_owned()));
     let staged = outside.path().to_owned();
@@ -584,19 +669,29 @@ async fn no_name_leads_out_of_a_directory() -> Result<()> {
     assert_eq!(report.result?.verdict, Verdict::Success, "{log}");
     let left: Vec<_> = std::fs::read_dir(outside.path())?.collect::<Result<_, _>>()?;
     assert_eq!(left.len(), 1, "{left:?}");
-    assert_eq!(std::fs::read_to_string(secret)?, "secret");
-    assert!(!log.contains("secret"), "{log}");
+    assert_eq!(std::fs::read_to_string(secret)?, "what nobody may read");
+    assert!(!log.contains("what nobody may read"), "{log}");
     Ok(())
 }
 
 #[tokio::test]
 async fn handles_are_counted_and_cannot_be_forged() -> Result<()> {
     let report = run("run:host-handles").await?;
-    assert!(log_of(&report).contains("handles"), "{}", log_of(&report));
+    let log = log_of(&report);
+    assert!(
+        log.contains("task hostile: run: limit reached: it holds ")
+            && log.contains("open files and directories"),
+        "{log}"
+    );
     let report = run("run:dropped-handle").await?;
     assert_eq!(
         report.result.as_ref().ok().map(|it| it.verdict),
         Some(Verdict::Failure)
+    );
+    let log = log_of(&report);
+    assert!(
+        log.contains("task hostile: run: the component trapped: unknown handle index"),
+        "{log}"
     );
     Ok(())
 }
@@ -606,7 +701,96 @@ async fn a_flood_of_logs_ends_at_its_limit() -> Result<()> {
     let report = run("run:logs").await?;
     let size: usize = report.logs.values().map(String::len).sum();
     assert!(size <= 9 << 20, "{size} bytes");
+    let stopped = report.result?.stopped.expect("it gives up");
+    let words = stopped.reason.unwrap_or_default();
+    assert!(
+        words.contains("log-limit: ") && words.contains("their limit of 8388608 bytes together"),
+        "{words}"
+    );
+    // So does one of files with nothing in them, each of which the host must open.
+    let report = run("run:many-logs").await?;
+    // Its own, and two of the host's.
+    assert!(report.logs.len() <= 102, "{}", report.logs.len());
+    let log = log_of(&report);
+    let stopped = report.result?.stopped.expect("it gives up");
+    let words = stopped.reason.unwrap_or_default();
+    assert!(
+        words.contains("log-limit: ") && words.contains("100 log files"),
+        "{words}"
+    );
+    assert!(
+        log.contains(&words[words.len() - 40..]),
+        "there is room to say why: {log}"
+    );
     Ok(())
+}
+
+#[tokio::test]
+async fn directories_nested_without_end_are_removed_at_once() -> Result<()> {
+    let report = run("run:deep-tree").await?;
+    let log = log_of(&report);
+    assert_eq!(report.result?.verdict, Verdict::Success, "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_command_does_not_run_where_a_link_has_taken_its_directorys_place() -> Result<()> {
+    let outside = tempfile::tempdir()?;
+    std::fs::write(outside.path().join("secret"), "the secret")?;
+    let mut bench = Bench::new()?;
+    bench.runner.facts = Arc::new(Order("run:moved-directory".to_owned()));
+    let staged = outside.path().to_owned();
+    let stage =
+        move |place: &Path| symlink(&staged, place.join("link")).expect("an empty directory");
+    let report = bench.run_staged("hostile", stage).await?;
+    let log = log_of(&report);
+    assert_eq!(report.result?.verdict, Verdict::Success, "{log}");
+    assert!(!log.contains("the secret"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_variable_lets_another_program_run_than_was_granted() -> Result<()> {
+    let report = run("run:variables").await?;
+    let log = log_of(&report);
+    assert_eq!(report.result?.verdict, Verdict::Success, "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_hosts_memory_returns_after_attacks_in_a_run() -> Result<()> {
+    let attacks = [
+        "run:memory",
+        "run:dive",
+        "run:host-handles",
+        "run:logs",
+        "run:many-logs",
+        "run:dropped-handle",
+        "cleanup:panic",
+    ];
+    let round = async || {
+        for attack in attacks {
+            run(attack).await?;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    round().await?;
+    let (before, open) = (resident(), descriptors());
+    for _ in 0..2 {
+        round().await?;
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 32 << 20, "grown by {grown} bytes");
+    assert!(
+        descriptors() <= open + 8,
+        "{open} descriptors before, {} now",
+        descriptors()
+    );
+    Ok(())
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 #[test]

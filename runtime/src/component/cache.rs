@@ -8,6 +8,7 @@ use super::apart::{CompilerProcess, Failure};
 use super::code;
 use super::compiler::{self, Target};
 use super::engine::Engine;
+use super::manifest::{Manifest, OwnText};
 use super::native_code;
 use super::sighting::{self, Contents};
 use std::io;
@@ -49,6 +50,12 @@ pub enum CacheError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The component, or the manifest beside it, is being replaced.
+    #[error("{path}: it was replaced again and again while it was read; try again")]
+    Changing {
+        /// The component's file.
+        path: PathBuf,
+    },
     /// It was not compiled ahead, and this build cannot compile.
     #[error(
         "{path}: not compiled, and this build of task-runtime has no compiler; compile it with a full build: `task-runtime compile --into DIR`, and name the directory with TASK_RUNTIME_COMPILED"
@@ -76,6 +83,24 @@ pub enum CacheError {
         error: io::Error,
     },
 }
+
+/// A component that is ready to be instantiated. All of it belongs together, whatever becomes of the file.
+#[derive(Clone)]
+pub struct LoadedComponent {
+    /// Name of the task, as its file has it: in lower case, without `.wasm`.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub digest: String,
+    /// What it says of itself and of its needs.
+    pub manifest: Manifest,
+    /// The compiled component.
+    pub component: Component,
+}
+
+/// How often a component is read that is being replaced.
+const ATTEMPTS: usize = 5;
 
 /// A directory of compiled components.
 #[derive(Debug, Clone, Default)]
@@ -112,29 +137,57 @@ impl ComponentCache {
         self
     }
 
-    /// Loads a component, compiling it if there is no usable code for it. With it comes the SHA-256 of its file, in hexadecimal digits.
-    pub fn load(&self, engine: &Engine, path: &Path) -> Result<(Component, String), CacheError> {
+    /// Loads a component, compiling it if there is no usable code for it.
+    pub fn load(&self, engine: &Engine, path: &Path) -> Result<LoadedComponent, CacheError> {
+        for _ in 0..ATTEMPTS {
+            let before = sighting::look(path);
+            let (component, digest, own) = self.load_code(engine, path)?;
+            let manifest = Manifest::resolve(path, &own, || digest.clone())?;
+            // A manifest beside it may be that of a component which has come meanwhile.
+            if own.is_there() || sighting::look(path) == before {
+                let name = path.file_stem().unwrap_or_default();
+                return Ok(LoadedComponent {
+                    name: name.to_string_lossy().to_lowercase(),
+                    path: path.to_owned(),
+                    digest,
+                    manifest,
+                    component,
+                });
+            }
+        }
+        Err(CacheError::Changing {
+            path: path.to_owned(),
+        })
+    }
+
+    /// The code of a component, the digest of the bytes that it was made of, and the manifest in these.
+    fn load_code(
+        &self,
+        engine: &Engine,
+        path: &Path,
+    ) -> Result<(Component, String, OwnText), CacheError> {
         let directory = self.private_directory();
-        let recalled = directory.and_then(|directory| sighting::recall(directory, path));
-        if let Some(digest) = &recalled
+        let recalled = directory.and_then(|directory| recall(directory, path));
+        if let Some((digest, own)) = &recalled
             && let Some(component) = self.known(engine, digest, directory)
         {
-            return Ok((component, digest.clone()));
+            return Ok((component, digest.clone(), own.clone()));
         }
         let contents = read(path)?;
+        let own = OwnText::of(&contents.bytes).map_err(|reason| invalid(path, reason))?;
         if let Some(directory) = directory {
-            contents.remember(directory, path);
+            contents.remember(directory, path, &own.words());
         }
-        if recalled.as_ref() != Some(&contents.digest)
+        if recalled.is_none_or(|(digest, _)| digest != contents.digest)
             && let Some(component) = self.known(engine, &contents.digest, directory)
         {
-            return Ok((component, contents.digest));
+            return Ok((component, contents.digest, own));
         }
         if let Some(directory) = directory
             && self.compile_apart(path, directory)?
             && let Some(component) = self.known(engine, &contents.digest, Some(directory))
         {
-            return Ok((component, contents.digest));
+            return Ok((component, contents.digest, own));
         }
         let code = compile(path, &contents.bytes, Target::ThisMachine)?;
         if let Some(directory) = directory
@@ -147,7 +200,7 @@ impl ComponentCache {
         }
         let loaded = native_code::load(engine.wasmtime(), &code);
         let component = loaded.map_err(|error| invalid(path, format!("{error:#}")))?;
-        Ok((component, contents.digest))
+        Ok((component, contents.digest, own))
     }
 
     /// Has a component compiled in a process of its own, if there is to be one; false if there is none.
@@ -192,9 +245,9 @@ impl ComponentCache {
         path: &Path,
     ) -> Result<Option<Component>, CacheError> {
         let directory = self.private_directory();
-        let recalled = directory.and_then(|directory| sighting::recall(directory, path));
+        let recalled = directory.and_then(|directory| recall(directory, path));
         let digest = match recalled {
-            Some(digest) => digest,
+            Some((digest, _)) => digest,
             None => read(path)?.digest,
         };
         Ok(self.known(engine, &digest, directory))
@@ -248,6 +301,12 @@ fn keep(code: &[u8], directory: &Path, digest: &str) -> io::Result<()> {
 fn compiled_path(directory: &Path, digest: &str) -> PathBuf {
     let architecture = std::env::consts::ARCH;
     directory.join(format!("{digest}-{GENERATION}-{architecture}.cwasm"))
+}
+
+/// What is remembered of a component: its digest, and its own manifest.
+fn recall(memory: &Path, path: &Path) -> Option<(String, OwnText)> {
+    let recalled = sighting::recall(memory, path)?;
+    Some((recalled.digest, OwnText::from_words(&recalled.words)?))
 }
 
 fn read(path: &Path) -> Result<Contents, CacheError> {

@@ -108,11 +108,11 @@ fn check_whole(path: &Path, memory: Option<&Path>) -> Result<(), String> {
     let sum = sum.map_err(|error| format!("its checksum cannot be read: {error}"))?;
     let recalled = memory.and_then(|memory| sighting::recall(memory, path));
     let digest = match recalled {
-        Some(digest) => digest,
+        Some(recalled) => recalled.digest,
         None => {
             let contents = Contents::read(path).map_err(|error| error.to_string())?;
             if let Some(memory) = memory {
-                contents.remember(memory, path);
+                contents.remember(memory, path, "");
             }
             contents.digest
         }

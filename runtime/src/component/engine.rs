@@ -256,16 +256,23 @@ impl Drop for Running {
     }
 }
 
-/// The limit that an error of wasmtime stands for, if it is one.
-pub(crate) fn limit_reached(error: &wasmtime::Error) -> Option<LimitReached> {
+/// The limit that an error of wasmtime stands for, if it is one, in a store with these limits and so many bytes of stack.
+pub(crate) fn limit_reached(
+    error: &wasmtime::Error,
+    limits: &Limits,
+    stack: usize,
+) -> Option<LimitReached> {
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
         return Some(limit.clone());
     }
+    let handles = LimitReached::Handles {
+        allowed: limits.handles,
+    };
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
-        return Some(LimitReached::Handles);
+        return Some(handles);
     }
     if let Some(wasmtime::Trap::StackOverflow) = error.downcast_ref() {
-        return Some(LimitReached::Stack);
+        return Some(LimitReached::Stack { allowed: stack });
     }
     // These have no public type.
     let words = error.root_cause().to_string();
@@ -273,11 +280,13 @@ pub(crate) fn limit_reached(error: &wasmtime::Error) -> Option<LimitReached> {
         return too_many(parts);
     }
     if words.contains("store handle limit exceeded") {
-        return Some(LimitReached::Handles);
+        return Some(handles);
     }
     words
         .contains("fuel allocated for hostcalls has been exhausted")
-        .then_some(LimitReached::Transfer)
+        .then_some(LimitReached::Transfer {
+            allowed: limits.transfer,
+        })
 }
 
 /// Which parts of a component are too many, in wasmtime's words.

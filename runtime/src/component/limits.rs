@@ -93,14 +93,31 @@ pub enum LimitReached {
     #[error("it has not answered for {0:?}")]
     Wall(Duration),
     /// It held too many handles.
-    #[error("it holds as many handles as are allowed")]
-    Handles,
+    #[error("it holds all the {allowed} handles that are allowed")]
+    Handles {
+        /// How many it may hold, of the host's and likewise of its own.
+        allowed: usize,
+    },
+    /// It held too many open files and directories: a descriptor of this process stands behind each of them.
+    #[error(
+        "it holds {allowed} open files and directories, which is all that are allowed; `ulimit -n` of this process is four times as much"
+    )]
+    OpenFiles {
+        /// How many it may hold.
+        allowed: usize,
+    },
     /// It passed too much to the host in one call.
-    #[error("it passes more data to the host than one call may")]
-    Transfer,
+    #[error("it passes more data to the host than the {allowed} bytes that one call may")]
+    Transfer {
+        /// Bytes that one call may pass.
+        allowed: usize,
+    },
     /// It called itself too deeply.
-    #[error("it has used up its stack: calls go too deep")]
-    Stack,
+    #[error("it has used up its stack of {allowed} bytes: calls go too deep")]
+    Stack {
+        /// Bytes of stack.
+        allowed: usize,
+    },
 }
 
 /// The run was aborted, and the guest did not end by itself.

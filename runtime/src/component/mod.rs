@@ -16,10 +16,10 @@ mod sighting;
 mod tests;
 
 pub use apart::{CompilerProcess, compiler_main_if_called};
-pub use cache::{CacheError, ComponentCache};
+pub use cache::{CacheError, ComponentCache, LoadedComponent};
 pub(crate) use engine::limit_reached;
 pub use engine::{Engine, EngineError, EngineOptions};
 pub use inspect::{Import, Interface, inspect};
 pub use limits::{Aborted, LimitReached, Limits, Meter, Metered};
 pub use manifest::{Manifest, Needs};
-pub use registry::{LoadedComponent, Registry, RegistryError};
+pub use registry::{Registry, RegistryError};

@@ -1,13 +1,12 @@
 //! Finding tasks: every `NAME.wasm` in the task directories is the task NAME.
 
-use super::cache::{CacheError, ComponentCache};
+use super::cache::{CacheError, ComponentCache, LoadedComponent};
 use super::engine::Engine;
 use super::sighting;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use wasmtime::component::Component;
 
 /// Why a task cannot be found or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -66,19 +65,6 @@ struct Shelf {
 struct Found {
     path: PathBuf,
     sighting: Option<String>,
-}
-
-/// A component that is ready to be instantiated.
-#[derive(Clone)]
-pub struct LoadedComponent {
-    /// Name of the task, as its file has it.
-    pub name: String,
-    /// The file.
-    pub path: PathBuf,
-    /// SHA-256 of the file, in hexadecimal digits.
-    pub digest: String,
-    /// The compiled component.
-    pub component: Component,
 }
 
 impl Registry {
@@ -180,13 +166,7 @@ impl Registry {
                 self.file(&wanted).ok_or_else(|| self.unknown(name))?
             }
         };
-        let (component, digest) = self.cache.load(&self.engine, &path)?;
-        Ok(LoadedComponent {
-            name: wanted,
-            path,
-            digest,
-            component,
-        })
+        Ok(self.cache.load(&self.engine, &path)?)
     }
 
     /// Loads all tasks, ordered by name, on all processors. The first error in that order is the answer.

@@ -1,6 +1,7 @@
 //! Which bytes a file had when it was last read, so that an unchanged component is neither read nor hashed again.
 //!
-//! One small text file for each component, named by its path: device, inode, size and times of the file, and the digest of its bytes.
+//! One small text file for each component, named by its path: device, inode, size and times of the file, the digest of its bytes, and what
+//! was found in them (with a checksum: these files are not synced, and what a component asks for must not be lost with the power).
 //! Whoever changes the bytes cannot set the file's change time (ctime) back. Only a change within the resolution of that time could go
 //! unnoticed, and so a file that was changed shortly before it was read is not remembered (as git does with its index).
 
@@ -42,27 +43,38 @@ impl Contents {
         })
     }
 
-    /// Remembers the digest for as long as the file does not change. A failure costs time at the next start, nothing else.
-    pub fn remember(&self, memory: &Path, path: &Path) {
+    /// Remembers the digest, and some words about what is in the file, for as long as it does not change. A failure costs time at the next
+    /// start, nothing else.
+    pub fn remember(&self, memory: &Path, path: &Path, words: &str) {
         if let Some(sighting) = &self.sighting {
-            note(memory, path, sighting, &self.digest);
+            note(memory, path, sighting, &self.digest, words);
         }
     }
+}
+
+/// What is remembered of a file that has not changed since.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Recalled {
+    /// SHA-256 of its bytes, in hexadecimal digits.
+    pub digest: String,
+    /// The words about what is in it.
+    pub words: String,
 }
 
 /// Remembers the digest of a file that this process has just written, in a directory where nobody else writes.
 pub fn remember_own(memory: &Path, path: &Path, digest: &str) {
     if let Some(sighting) = look(path) {
-        note(memory, path, &sighting, digest);
+        note(memory, path, &sighting, digest, "");
     }
 }
 
-fn note(memory: &Path, path: &Path, sighting: &str, digest: &str) {
+fn note(memory: &Path, path: &Path, sighting: &str, digest: &str, words: &str) {
+    let check = checksum(words);
     let written = tempfile::Builder::new()
         .prefix(".seen-")
         .tempfile_in(memory)
         .and_then(|mut aside| {
-            writeln!(aside, "{sighting} {digest}")?;
+            write!(aside, "{sighting} {digest} {check}\n{words}")?;
             aside.persist(place(memory, path))?;
             Ok(())
         });
@@ -71,12 +83,22 @@ fn note(memory: &Path, path: &Path, sighting: &str, digest: &str) {
     }
 }
 
-/// The digest of a file that has not changed since it was remembered.
-pub fn recall(memory: &Path, path: &Path) -> Option<String> {
+/// What is remembered of a file, if it has not changed since.
+pub fn recall(memory: &Path, path: &Path) -> Option<Recalled> {
     let remembered = std::fs::read_to_string(place(memory, path)).ok()?;
-    let (sighting, digest) = remembered.trim_end().rsplit_once(' ')?;
+    let (line, words) = remembered.split_once('\n')?;
+    let (line, check) = line.rsplit_once(' ')?;
+    let (sighting, digest) = line.rsplit_once(' ')?;
     let is_digest = digest.len() == 64 && digest.bytes().all(|it| it.is_ascii_hexdigit());
-    (is_digest && sighting == look(path)?).then(|| digest.to_owned())
+    let is_whole = is_digest && check == checksum(words);
+    (is_whole && sighting == look(path)?).then(|| Recalled {
+        digest: digest.to_owned(),
+        words: words.to_owned(),
+    })
+}
+
+fn checksum(words: &str) -> String {
+    hex::encode(Sha256::digest(words))
 }
 
 /// What a file looks like; none if it is not there.
@@ -128,7 +150,7 @@ mod tests {
         let path = directory.path().join("a.wasm");
         put(&path, "one");
         let contents = Contents::read(&path).unwrap();
-        contents.remember(directory.path(), &path);
+        contents.remember(directory.path(), &path, "words\nof two lines");
         assert_eq!(recall(directory.path(), &path), None);
     }
 
@@ -139,11 +161,12 @@ mod tests {
         put(&path, "one");
         let mut contents = Contents::read(&path).unwrap();
         settle(&mut contents, &path);
-        contents.remember(directory.path(), &path);
-        assert_eq!(
-            recall(directory.path(), &path).as_ref(),
-            Some(&contents.digest)
-        );
+        contents.remember(directory.path(), &path, "words\nof two lines");
+        let recalled = Recalled {
+            digest: contents.digest,
+            words: "words\nof two lines".to_owned(),
+        };
+        assert_eq!(recall(directory.path(), &path), Some(recalled));
         let modified = path.metadata().unwrap().modified().unwrap();
         // The kernel stamps times with the last tick of its clock.
         std::thread::sleep(Duration::from_millis(20));
@@ -158,8 +181,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.wasm");
         put(&path, "one");
-        for text in ["", "1 2 3", "x y\n"] {
-            put(&place(directory.path(), &path), text);
+        let mut contents = Contents::read(&path).unwrap();
+        settle(&mut contents, &path);
+        contents.remember(directory.path(), &path, "words");
+        let place = place(directory.path(), &path);
+        let whole = std::fs::read_to_string(&place).unwrap();
+        assert!(recall(directory.path(), &path).is_some());
+        // As former versions wrote it.
+        let (former, _) = whole.split_once('\n').unwrap().0.rsplit_once(' ').unwrap();
+        let former = format!("{former}\n");
+        for text in [
+            "",
+            "1 2 3",
+            "x y\n",
+            "x y z\n",
+            &former,
+            &whole[..whole.len() - 1],
+        ] {
+            put(&place, text);
             assert_eq!(recall(directory.path(), &path), None, "{text:?}");
         }
     }

@@ -2,7 +2,10 @@
 
 use super::compiler::{Target, compile};
 use super::native_code;
-use super::{Engine, EngineOptions, LimitReached, Limits, Meter, Metered, limit_reached};
+use super::{
+    ComponentCache, Engine, EngineOptions, LimitReached, Limits, Meter, Metered, limit_reached,
+};
+use std::time::Duration;
 use wasmtime::component::Linker;
 
 struct State(Meter);
@@ -16,6 +19,7 @@ impl Metered for State {
 const LIMITS: Limits = Limits {
     memory: 4 << 20,
     table_elements: 1000,
+    cpu: Duration::from_millis(200),
     ..Limits::SCHEDULING
 };
 
@@ -34,7 +38,8 @@ async fn instantiate(text: &str, pool: Option<u32>) -> Result<(), String> {
     let mut store = engine.store(State(engine.meter(&LIMITS)));
     let linker = Linker::new(engine.wasmtime());
     let instance = linker.instantiate_async(&mut store, &component).await;
-    match instance.map_err(|error| limit_reached(&error).ok_or(error)) {
+    let limit = |error| limit_reached(&error, &LIMITS, options.stack).ok_or(error);
+    match instance.map_err(limit) {
         Ok(_) => Ok(()),
         Err(Ok(limit)) => Err(limit.to_string()),
         Err(Err(error)) => Err(format!("no limit: {error:#}")),
@@ -124,6 +129,27 @@ async fn tables_count_together() {
 }
 
 #[tokio::test]
+async fn an_endless_start_ends() {
+    let looping = "(func $start (loop (br 0))) (start $start)";
+    let limit = LimitReached::Cpu(LIMITS.cpu);
+    refused_for(&component(&[(looping, 1)]), &limit).await;
+    // Also where the first one only is patient.
+    let patient = "(func $start (local $times i32)
+        (loop
+            (local.set $times (i32.add (local.get $times) (i32.const 1)))
+            (br_if 0 (i32.lt_u (local.get $times) (i32.const 1000)))))
+        (start $start)";
+    refused_for(&component(&[(patient, 3), (looping, 1)]), &limit).await;
+}
+
+#[tokio::test]
+async fn recursion_in_a_start_ends_with_the_stack() {
+    let diving = "(func $start (call $start)) (start $start)";
+    let allowed = EngineOptions::FEW.stack;
+    refused_for(&component(&[(diving, 1)]), &LimitReached::Stack { allowed }).await;
+}
+
+#[tokio::test]
 async fn parts_are_counted() {
     let parts = |what, allowed| LimitReached::Parts { what, allowed };
     let memories = component(&[("(memory 0)", Limits::MEMORIES + 1)]);
@@ -133,7 +159,7 @@ async fn parts_are_counted() {
     refused_for(&tables, &parts("tables", Limits::TABLES)).await;
     let instances = component(&[("(func)", Limits::CORE_INSTANCES + 1)]);
     let limit = parts("core instances", Limits::CORE_INSTANCES);
-    assert_eq!(instantiate(&instances, None).await, Err(limit.to_string()));
+    refused_for(&instances, &limit).await;
 }
 
 #[tokio::test]
@@ -175,4 +201,72 @@ fn the_clock_of_guests_ends_with_its_engine() {
     assert!(tickers_become(true), "it is still needed");
     drop(copy);
     assert!(tickers_become(false), "it ticks for nobody");
+}
+
+/// Code with a right checksum that other settings have led to: it is noticed when it is loaded, and made anew.
+#[test]
+fn code_of_another_engine_is_stale_and_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, place) = (
+        directory.path().join("a.wasm"),
+        directory.path().join("cache"),
+    );
+    let bytes = wat::parse_str(component(&[("(memory 1)", 1)])).unwrap();
+    std::fs::write(&path, &bytes).unwrap();
+    let (cache, engine) = (ComponentCache::new(&place), Engine::new().unwrap());
+    cache.load(&engine, &path).unwrap();
+    let is_code = |path: &std::path::PathBuf| path.extension().is_some_and(|it| it == "cwasm");
+    let files = std::fs::read_dir(&place).unwrap();
+    let code = files.map(|it| it.unwrap().path()).find(is_code).unwrap();
+    let ours = std::fs::read(&code).unwrap();
+
+    let mut other = super::engine::config();
+    other.enable_compiler(true).epoch_interruption(false);
+    let other = wasmtime::Engine::new(&other).unwrap();
+    let stale = other.precompile_component(&bytes).unwrap();
+    super::code::store(&stale, &code, 0o600, None).unwrap();
+    assert!(cache.load_compiled(&engine, &path).unwrap().is_none());
+    cache.load(&engine, &path).unwrap();
+    assert_eq!(std::fs::read(&code).unwrap(), ours);
+    assert!(cache.load_compiled(&engine, &path).unwrap().is_some());
+}
+
+/// Nobody ever finds half of a file under its name: many load, compile and overwrite at once.
+#[test]
+fn whoever_loads_while_others_write_finds_whole_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, place) = (
+        directory.path().join("a.wasm"),
+        directory.path().join("cache"),
+    );
+    let bytes = wat::parse_str(component(&[("(memory 1)", 1)])).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let engine = Engine::new().unwrap();
+                for _ in 0..10 {
+                    let cache = ComponentCache::new(&place);
+                    cache.load(&engine, &path).unwrap();
+                    let files = std::fs::read_dir(&place).unwrap().flatten();
+                    let code = files
+                        .map(|it| it.path())
+                        .find(|it| it.extension().is_some_and(|it| it == "cwasm"));
+                    // The next one compiles again.
+                    let _ = code.map(std::fs::remove_file);
+                }
+            });
+        }
+    });
+    let left: Vec<_> = std::fs::read_dir(&place)
+        .unwrap()
+        .flatten()
+        .map(|it| it.file_name())
+        .collect();
+    let aside = |it: &&std::ffi::OsString| it.to_string_lossy().starts_with('.');
+    assert_eq!(
+        left.iter().find(aside),
+        None,
+        "nothing half-written is left"
+    );
 }

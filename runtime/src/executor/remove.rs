@@ -24,7 +24,7 @@ const SHOWN: usize = 6;
 /// What could not be removed, and why. Everything else is gone.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {error}")]
-pub(super) struct Unremovable {
+pub(crate) struct Unremovable {
     path: String,
     #[source]
     error: io::Error,
@@ -32,7 +32,7 @@ pub(super) struct Unremovable {
 
 /// Removes everything of this name in a directory; none there is no error. What stands in the way of the owner only, the permissions of a
 /// directory, is changed.
-pub(super) fn remove_all(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Unremovable> {
+pub(crate) fn remove_all(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Unremovable> {
     let name = CString::new(name.as_bytes()).map_err(|error| Unremovable {
         path: name.display().to_string(),
         error: error.into(),

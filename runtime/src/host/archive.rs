@@ -1,5 +1,6 @@
 //! Packing and unpacking directories of a task as tar files. An archive may come from a sandbox: nothing in it is believed.
 
+use super::listing::{BOUNDS, TooMuch};
 use super::long_work::Wanted;
 use cap_std::fs::{
     Dir, DirBuilder, DirBuilderExt, Metadata, MetadataExt, OpenOptions, OpenOptionsExt,
@@ -42,6 +43,9 @@ fn pack_directory(
     };
     let mut names = Vec::new();
     for listed in directory.entries()? {
+        if names.len() >= BOUNDS.width {
+            return Err(io::Error::other(TooMuch::Wide(BOUNDS.width)));
+        }
         names.push(listed?.file_name());
     }
     names.sort();
@@ -60,8 +64,14 @@ fn pack_directory(
         } else if found.is_file() {
             let file = directory.open(&name)?.into_std();
             let mut header = header(EntryType::Regular, found.mode() & 0o777, &found);
-            header.set_size(file.metadata()?.len());
-            builder.append_data(&mut header, &path, wanted.reader(file))?;
+            let size = file.metadata()?.len();
+            header.set_size(size);
+            // No more than it has now: it may be the archive itself, which grows with all that is taken from it.
+            let mut content = wanted.reader(file).take(size);
+            builder.append_data(&mut header, &path, &mut content)?;
+            if content.limit() > 0 {
+                return Err(refused(&path, "it was made shorter while it was packed"));
+            }
         } else {
             return Err(refused(&path, "neither file, directory nor symbolic link"));
         }

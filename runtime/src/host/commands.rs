@@ -1,6 +1,7 @@
 //! `commands`: running a program on the host, or (for [`executor`](super::executor)) in an instance, with its output where it belongs.
 
 use super::bindings::debusine::task::commands::{self, Command, Exit as WitExit, Outcome, Output};
+use super::capabilities::variables;
 use super::command_log::{self, CommandLog, Place};
 use super::files::DirectoryHandle;
 use super::long_work::{self, Wanted};
@@ -35,7 +36,7 @@ pub(super) async fn run(
     facts: &dyn Facts,
 ) -> Result<Outcome, Fault> {
     let collected = Collected::default();
-    let environment = environment(place, command.environment.as_deref(), facts);
+    let environment = environment(place, command.environment.as_deref(), facts)?;
     let prepared = prepare(place, &command, environment, files, powers, &collected)?;
     let exit = commands.run(prepared, &powers.abort).await?;
     let (output, logs, files) = (command.output, Arc::clone(&powers.logs), files.clone());
@@ -58,9 +59,13 @@ fn prepare(
 ) -> Result<executor::Command, Fault> {
     let (stdout, stderr) = outputs(place, command, files, powers, collected)?;
     let input = command.input.as_deref();
+    let directory = match place {
+        Place::Host => Some(files.reachable_location()?.to_owned()),
+        Place::Instance => None,
+    };
     Ok(executor::Command {
         arguments: command.arguments.iter().map(OsString::from).collect(),
-        directory: (place == Place::Host).then(|| files.location().to_owned()),
+        directory,
         environment,
         as_root: command.as_root,
         stdin: input.map(|name| files.open_file(name)).transpose()?,
@@ -143,10 +148,10 @@ fn environment(
     place: Place,
     additions: Option<&[(String, String)]>,
     facts: &dyn Facts,
-) -> Option<BTreeMap<OsString, OsString>> {
-    let additions = additions?
-        .iter()
-        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+) -> Result<Option<BTreeMap<OsString, OsString>>, Fault> {
+    let Some(additions) = additions else {
+        return Ok(None);
+    };
     let mut environment: BTreeMap<OsString, OsString> = match place {
         Place::Host => facts.environment(),
         Place::Instance => INSTANCE_ENVIRONMENT
@@ -154,8 +159,17 @@ fn environment(
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .collect(),
     };
-    environment.extend(additions);
-    Some(environment)
+    for (name, value) in additions {
+        let objection = match place {
+            Place::Host => variables::objection(name),
+            Place::Instance => None,
+        };
+        if let Some(why) = objection {
+            return Err(Fault::new("command", why));
+        }
+        environment.insert(name.into(), value.into());
+    }
+    Ok(Some(environment))
 }
 
 impl From<Exit> for WitExit {

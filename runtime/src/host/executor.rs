@@ -182,9 +182,10 @@ impl HostInstance for HostState {
     ) -> Result<(), Fault> {
         let instance = self.instance(&handle)?;
         let source = self.directory(&source)?;
-        let parent = source.location().parent().unwrap_or(Path::new("/"));
+        let location = source.reachable_location()?;
+        let parent = location.parent().unwrap_or(Path::new("/"));
         instance
-            .push_directory(source.location(), parent, &self.powers()?.abort)
+            .push_directory(location, parent, &self.powers()?.abort)
             .await?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::bindings::debusine::task::task_database::LookupError;
 pub use super::bindings::debusine::task::types::Failure;
 use super::listing::TooMuch;
+use super::logs::LogLimit;
 use super::long_work::GivenUp;
 use crate::artifacts::StoreError;
 use crate::executor::ExecutorError;
@@ -30,7 +31,9 @@ impl Fault {
     pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
         let given_up = error.get_ref().is_some_and(|inner| inner.is::<GivenUp>());
         let too_much = error.get_ref().is_some_and(|inner| inner.is::<TooMuch>());
+        let log_limit = error.get_ref().is_some_and(|inner| inner.is::<LogLimit>());
         let kind = match error.kind() {
+            _ if log_limit => "log-limit",
             _ if too_much => "too-many-entries",
             _ if given_up => "aborted",
             std::io::ErrorKind::NotFound => "not-found",

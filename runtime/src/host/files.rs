@@ -6,16 +6,19 @@ use super::bindings::debusine::task::files::{
 use super::listing::{BOUNDS, Bounds, Found, Listing};
 use super::long_work::{self, Wanted};
 use super::{Fault, HostState};
+use crate::component::LimitReached;
+use crate::executor::remove::remove_all;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, FileType, Metadata, OpenOptions, OpenOptionsExt, Permissions};
-use cap_std::fs::{DirBuilder, DirBuilderExt, PermissionsExt};
+use cap_std::fs::{DirBuilder, DirBuilderExt, MetadataExt, PermissionsExt};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::digest::DynDigest;
 use sha2::{Sha256, Sha512};
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, MetadataExt as Stat};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmtime::component::Resource;
@@ -34,6 +37,8 @@ const LONGEST_NAME: usize = 4095;
 pub struct DirectoryHandle {
     directory: Arc<Dir>,
     location: PathBuf,
+    /// Of one that was opened for the component.
+    _counted: Option<OpenFile>,
 }
 
 /// An open regular file.
@@ -41,7 +46,12 @@ pub struct FileHandle {
     file: std::fs::File,
     name: String,
     writable: bool,
+    _counted: OpenFile,
 }
+
+/// Counts for as long as a descriptor is open that a component has asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenFile(Arc<()>);
 
 impl DirectoryHandle {
     /// A handle on a directory of the host, by its absolute path.
@@ -49,12 +59,34 @@ impl DirectoryHandle {
         Ok(Self {
             directory: Arc::new(Dir::open_ambient_dir(location, ambient_authority())?),
             location: location.to_owned(),
+            _counted: None,
         })
     }
 
     /// Its absolute path, as commands see it.
     pub fn location(&self) -> &Path {
         &self.location
+    }
+
+    /// The same path, for those who can only be told a path: an error if it does not lead to this directory any more. A component can move
+    /// directories, and links to anywhere into their places.
+    pub fn reachable_location(&self) -> Result<&Path, Fault> {
+        let here = self.directory.dir_metadata();
+        let there = std::fs::symlink_metadata(&self.location);
+        match (here, there) {
+            (Ok(here), Ok(there))
+                if (here.dev(), here.ino()) == (Stat::dev(&there), Stat::ino(&there)) =>
+            {
+                Ok(&self.location)
+            }
+            _ => Err(Fault::new(
+                "file",
+                format!(
+                    "{}: this is no longer the directory's place; open it again where it is now",
+                    self.location.display()
+                ),
+            )),
+        }
     }
 
     /// Opens a regular file beneath it for reading. Anything else (a FIFO, a device, a directory) is refused without waiting for it.
@@ -154,6 +186,7 @@ impl DirectoryHandle {
         Ok(Self {
             directory: Arc::new(directory),
             location: self.location.join(name),
+            _counted: None,
         })
     }
 
@@ -199,19 +232,24 @@ impl DirectoryHandle {
         }
     }
 
+    /// Removes a file, or a directory with everything in it, however deep that is.
     fn remove(&self, name: &str) -> Result<(), Fault> {
-        let name = checked(name)?;
+        let path = Path::new(checked(name)?);
         let failed = |error| Fault::io(self.shown(name), &error);
-        if self
-            .directory
-            .symlink_metadata(name)
-            .map_err(failed)?
-            .is_dir()
-        {
-            self.directory.remove_dir_all(name).map_err(failed)
-        } else {
-            self.directory.remove_file(name).map_err(failed)
+        let found = self.directory.symlink_metadata(path).map_err(failed)?;
+        if !found.is_dir() {
+            return self.directory.remove_file(path).map_err(failed);
         }
+        let Some(last) = path.file_name() else {
+            return Err(Fault::new(
+                "invalid-name",
+                format!("{name:?}: this directory itself; give the name of an entry"),
+            ));
+        };
+        let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+        let parent = self.directory.open_dir(parent.unwrap_or(Path::new(".")));
+        remove_all(parent.map_err(failed)?.as_fd(), last)
+            .map_err(|error| Fault::new("file", format!("removing {}: {error}", self.shown(name))))
     }
 
     fn digest(
@@ -329,12 +367,48 @@ impl HostState {
         Ok(self.table.get(handle)?.clone())
     }
 
-    /// Gives the component a directory.
-    pub(super) fn grant_directory(
+    /// Lends the component a directory of its run.
+    pub fn lend(
+        &mut self,
+        directory: DirectoryHandle,
+    ) -> wasmtime::Result<Resource<DirectoryHandle>> {
+        Ok(self.table.push(directory)?)
+    }
+
+    /// Gives the component a directory that it has asked for.
+    fn grant_directory(
         &mut self,
         directory: DirectoryHandle,
     ) -> Result<Resource<DirectoryHandle>, Fault> {
-        Ok(self.table.push(directory)?)
+        let counted = Some(self.count_open_file()?);
+        Ok(self.table.push(DirectoryHandle {
+            _counted: counted,
+            ..directory
+        })?)
+    }
+
+    fn grant_file(
+        &mut self,
+        file: std::fs::File,
+        name: String,
+        writable: bool,
+    ) -> Result<Resource<FileHandle>, Fault> {
+        let counted = self.count_open_file()?;
+        Ok(self.table.push(FileHandle {
+            file,
+            name,
+            writable,
+            _counted: counted,
+        })?)
+    }
+
+    /// One more open file of this component. Descriptors are the process's: one component must not take them from everybody else.
+    fn count_open_file(&self) -> Result<OpenFile, Fault> {
+        let allowed = self.most_open_files;
+        match Arc::strong_count(&self.open_files.0) > allowed {
+            true => Err(Fault::Trap(LimitReached::OpenFiles { allowed }.into())),
+            false => Ok(self.open_files.clone()),
+        }
     }
 }
 
@@ -377,11 +451,7 @@ impl HostDirectory for HostState {
         name: String,
     ) -> Result<Resource<FileHandle>, Fault> {
         let file = self.directory(&handle)?.open_file(&name)?;
-        Ok(self.table.push(FileHandle {
-            file,
-            name,
-            writable: false,
-        })?)
+        self.grant_file(file, name, false)
     }
 
     async fn create(
@@ -391,11 +461,7 @@ impl HostDirectory for HostState {
         mode: u32,
     ) -> Result<Resource<FileHandle>, Fault> {
         let file = self.directory(&handle)?.create_file(&name, mode)?;
-        Ok(self.table.push(FileHandle {
-            file,
-            name,
-            writable: true,
-        })?)
+        self.grant_file(file, name, true)
     }
 
     async fn create_directory(

@@ -6,7 +6,7 @@ use super::capabilities::{Capability, Grants, Policy};
 use super::contract::{self, objection_to_import};
 use super::files::DirectoryHandle;
 use super::wasi;
-use crate::component::{Engine, Import, LoadedComponent};
+use crate::component::{Engine, Import, Interface, LoadedComponent};
 use std::sync::Arc;
 use wasmtime::component::types::{ComponentExtern, ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceType};
@@ -158,6 +158,16 @@ pub(super) fn imports(component: &Component) -> Vec<Import> {
         },
     };
     imported.imports(engine).map(described).collect()
+}
+
+/// What a component imports and exports.
+pub(super) fn interface(component: &Component) -> Interface {
+    let (engine, described) = (component.engine(), component.component_type());
+    let exports = described.exports(engine);
+    Interface {
+        imports: imports(component),
+        exports: exports.map(|(name, _)| name.to_owned()).collect(),
+    }
 }
 
 fn functions(instance: &ComponentInstance, engine: &wasmtime::Engine) -> Vec<String> {

@@ -4,12 +4,38 @@ use super::bindings::debusine::task::logs;
 use super::files::DirectoryHandle;
 use super::{Fault, HostState, long_work};
 use crate::executor::Sink;
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::Resource;
+
+/// How many log files a run may have; each is opened for the upload. Real tasks have fewer than ten.
+const MOST_FILES: usize = 100;
+
+/// The longest words of the host that are kept, in bytes.
+const LONGEST_NOTE: usize = 64 << 10;
+
+/// The logs of a run have reached a limit.
+#[derive(Debug, thiserror::Error)]
+pub enum LogLimit {
+    /// Bytes of all of them.
+    #[error(
+        "the logs of this run have reached their limit of {0} bytes together; --log-size raises it"
+    )]
+    Size(u64),
+    /// Number of files.
+    #[error("this run has {0} log files, which is all that it may have; write into one of these")]
+    Files(usize),
+}
+
+impl From<LogLimit> for io::Error {
+    fn from(limit: LogLimit) -> Self {
+        Self::new(io::ErrorKind::QuotaExceeded, limit)
+    }
+}
 
 /// Sees the output of commands as it comes.
 pub type Onlooker = Arc<dyn Fn(&[u8]) + Send + Sync>;
@@ -19,6 +45,7 @@ pub struct TaskLogs {
     directory: PathBuf,
     limit: u64,
     left: Arc<AtomicU64>,
+    names: Mutex<BTreeSet<String>>,
     onlooker: Option<Onlooker>,
 }
 
@@ -29,6 +56,7 @@ impl TaskLogs {
             directory: directory.to_owned(),
             limit,
             left: Arc::new(AtomicU64::new(limit)),
+            names: Mutex::default(),
             onlooker: None,
         }
     }
@@ -49,6 +77,18 @@ impl TaskLogs {
         self.writer(name)?.write_all(text.as_bytes())
     }
 
+    /// Appends what the host has to say of the run. There is room for that whatever the task has written, so that the log tells how a flood
+    /// ended; of very long words it takes the beginning.
+    pub fn note(&self, name: &str, text: &str) -> io::Result<()> {
+        let text = &text[..text.floor_char_boundary(LONGEST_NOTE)];
+        self.known().insert(name.to_owned());
+        let taken = |left: u64| Some(left.saturating_sub(text.len() as u64));
+        let _ = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        self.open(name)?.write_all(text.as_bytes())
+    }
+
     /// A sink that appends to a log file what a command says, and shows it to the onlooker.
     pub fn sink(&self, name: &str) -> io::Result<Sink> {
         Ok(super::sinks::sink(ShownWriter {
@@ -59,6 +99,7 @@ impl TaskLogs {
 
     /// Removes a log file that is not wanted after all.
     pub fn remove(&self, name: &str) -> io::Result<()> {
+        self.known().remove(name);
         match std::fs::remove_file(self.directory.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -78,15 +119,42 @@ impl TaskLogs {
                 format!("log {shown:?}: not a plain file name"),
             ));
         }
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.directory.join(name))?;
+        self.count(name)?;
         Ok(LogWriter {
-            file,
+            file: self.open(name)?,
             limit: self.limit,
             left: Arc::clone(&self.left),
         })
+    }
+}
+
+impl TaskLogs {
+    fn open(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.directory.join(name))
+    }
+
+    /// Names of the log files, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.known().iter().cloned().collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One log file more, unless it is known.
+    fn count(&self, name: &str) -> Result<(), LogLimit> {
+        let mut names = self.known();
+        if !names.contains(name) {
+            if names.len() >= MOST_FILES {
+                return Err(LogLimit::Files(MOST_FILES));
+            }
+            names.insert(name.to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -104,13 +172,7 @@ impl Write for LogWriter {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(wanted)
             })
-            .map_err(|_| {
-                let words = format!(
-                    "the logs of this run have reached their limit of {} bytes together; --log-size raises it",
-                    self.limit
-                );
-                io::Error::new(io::ErrorKind::QuotaExceeded, words)
-            })?;
+            .map_err(|_| LogLimit::Size(self.limit))?;
         self.file.write_all(bytes)?;
         Ok(bytes.len())
     }

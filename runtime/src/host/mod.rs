@@ -41,3 +41,4 @@ pub use instance::{
 pub use linker::{Linkers, Purpose};
 pub use logs::TaskLogs;
 pub use state::{HostState, Powers, RunRecord};
+pub use wasmtime::component::Resource;

@@ -1,11 +1,13 @@
 //! What one component instance holds: its handles, its limits, and the powers of the run it belongs to.
 
 use super::bindings::debusine::task::types;
+use super::files::OpenFile;
 use super::journal::Journal;
 use super::{Downloads, Executors, Facts, Fault, TaskLogs};
 use crate::artifacts::{ArtifactId, ArtifactStore, TaskDatabase};
 use crate::component::{Engine, Limits, Meter, Metered};
 use crate::executor::{Abort, Commands, ExecutorError, Instance};
+use nix::sys::resource::{Resource, getrlimit};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
@@ -21,6 +23,9 @@ pub struct HostState {
     pub(super) wasi: Option<Box<WasiCtx>>,
     /// What the component said last in this call, as an error.
     pub(super) last_words: Option<String>,
+    /// Descriptors that are open because the component asked for them, and how many may be.
+    pub(super) open_files: OpenFile,
+    pub(super) most_open_files: usize,
     meter: Meter,
 }
 
@@ -97,6 +102,8 @@ impl HostState {
             journal: Journal::default(),
             wasi: None,
             last_words: None,
+            open_files: OpenFile::default(),
+            most_open_files: 0,
             meter: engine.meter(limits),
         }
     }
@@ -119,6 +126,7 @@ impl HostState {
     /// Adds the powers of a run.
     pub fn with_powers(mut self, powers: Powers) -> Self {
         self.meter.heed(powers.abort.clone());
+        self.most_open_files = self.meter.limits().handles.min(share_of_descriptors());
         self.powers = Some(powers);
         self
     }
@@ -129,6 +137,13 @@ impl HostState {
             .as_ref()
             .ok_or_else(|| wasmtime::format_err!("execution is not granted to this instance"))
     }
+}
+
+/// The part of this process's descriptors that one component may hold.
+fn share_of_descriptors() -> usize {
+    // Where that cannot be asked, the least that systems have.
+    let (all, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
+    usize::try_from(all / 4).unwrap_or(usize::MAX)
 }
 
 impl HostState {

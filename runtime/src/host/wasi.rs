@@ -78,7 +78,7 @@ impl HostMonotonicClock for Still {
 #[cfg(all(test, feature = "compiler"))]
 mod tests {
     use super::*;
-    use crate::component::{ComponentCache, Engine, Limits, LoadedComponent};
+    use crate::component::{ComponentCache, Engine, Limits};
     use crate::host::capabilities::Policy;
     use crate::host::{HostState, Linkers, Machine, Purpose};
     use std::sync::Arc;
@@ -111,13 +111,7 @@ mod tests {
         std::fs::write(&path, wat::parse_str(ASKING).unwrap()).unwrap();
         std::fs::write(&rules, policy).unwrap();
         let engine = Engine::new().unwrap();
-        let (component, digest) = ComponentCache::none().load(&engine, &path).unwrap();
-        let loaded = LoadedComponent {
-            name: "asking".to_owned(),
-            path,
-            digest,
-            component,
-        };
+        let loaded = ComponentCache::none().load(&engine, &path).unwrap();
         let policy = Arc::new(Policy::read(&rules).unwrap());
         let linkers = Linkers::new(&engine).unwrap().with_policy(policy);
         let resolved = linkers.resolve(&loaded, Purpose::Scheduling, None);

@@ -8,12 +8,12 @@ use crate::artifacts::{
 use crate::component::{Engine, Limits, LoadedComponent};
 use crate::executor::{Abort, Commands};
 use crate::host::capabilities::Policy;
+use crate::host::files::DirectoryHandle;
 use crate::host::{
     CallError, CallErrorReason, Downloads, Executors, Facts, Failure, HostState, Linkers, Powers,
     TaskComponent, TaskConfigError, TaskInstance, TaskLogs, Workspace,
 };
 use serde_json::Value;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -286,16 +286,22 @@ impl Runner {
     }
 }
 
+/// The log files, ordered by their names. What a command has put in the place of one, e.g. a FIFO, is left out: opening it might never end.
 fn log_files(logs: &TaskLogs) -> std::io::Result<Vec<NewFile>> {
+    let directory = DirectoryHandle::open(logs.directory())?;
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(logs.directory())? {
-        let entry = entry?;
-        files.push(NewFile {
-            path: entry.file_name().to_string_lossy().into_owned(),
-            content: File::open(entry.path())?,
-        });
+    for path in logs.names() {
+        let is_file = std::fs::symlink_metadata(logs.directory().join(&path))
+            .is_ok_and(|found| found.is_file());
+        if !is_file {
+            tracing::warn!("log {path}: left out: it is not the file that was written");
+            continue;
+        }
+        let content = directory
+            .open_file(&path)
+            .map_err(|fault| std::io::Error::other(format!("log {path}: {fault:?}")))?;
+        files.push(NewFile { path, content });
     }
-    files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(files)
 }
 
@@ -383,7 +389,7 @@ impl Run<'_> {
         let now = humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string();
         // The reference writes UTC as an offset.
         let line = format!("{}+00:00 {}\n", now.trim_end_matches('Z'), stage.message());
-        if let Err(error) = self.powers.logs.append(STAGES_LOG, &line) {
+        if let Err(error) = self.powers.logs.note(STAGES_LOG, &line) {
             tracing::warn!("{STAGES_LOG}: {error}");
         }
     }
@@ -428,7 +434,7 @@ impl Run<'_> {
     fn log_exception(&self, stage: Stage, kind: &str, message: &str) {
         let name = stage.exception_log();
         let text = format!("Exception type: {kind}\nMessage: {message}\n\nStage: {stage}\n");
-        if let Err(error) = self.powers.logs.append(name, &text) {
+        if let Err(error) = self.powers.logs.note(name, &text) {
             tracing::warn!("{name}: {error}: {kind}: {message}");
         }
     }
@@ -436,7 +442,7 @@ impl Run<'_> {
     fn inconsistent(&self, mut flaws: Vec<String>) -> Stopped {
         flaws.sort();
         let text = flaws.join("\n") + "\n";
-        if let Err(error) = self.powers.logs.append("consistency.log", &text) {
+        if let Err(error) = self.powers.logs.note("consistency.log", &text) {
             tracing::warn!("consistency.log: {error}");
         }
         Stopped {

@@ -6,7 +6,7 @@ use super::statistics::Statistics;
 use super::work_request::{ErrorCode, Outcome, Report, WorkRequest};
 use crate::artifacts::ArtifactStore;
 use crate::artifacts::debusine::{Patience, Server, ServerArtifacts};
-use crate::component::{LoadedComponent, Manifest, Registry, RegistryError};
+use crate::component::{LoadedComponent, Registry, RegistryError};
 use crate::executor::{Abort, Commands, ExecutorError, Instance};
 use crate::host::bindings::debusine::task::executor::Backend;
 use crate::host::executor::image_file;
@@ -174,14 +174,7 @@ impl Dispatch {
 /// for the package's.
 async fn suits(loaded: &LoadedComponent, work_request: &WorkRequest) -> Result<(), Report> {
     let name = &work_request.task_name;
-    let path = loaded.path.clone();
-    let manifest = tokio::task::spawn_blocking(move || Manifest::of(&path)).await;
-    let manifest = match manifest {
-        Ok(Ok(manifest)) => manifest,
-        Ok(Err(error)) => return Err(setup_failed(name, &error.to_string())),
-        Err(error) => return Err(setup_failed(name, &error.to_string())),
-    };
-    check_machine(manifest.needs.as_ref(), &work_request.task_data)
+    check_machine(loaded.manifest.needs.as_ref(), &work_request.task_data)
         .await
         .map_err(|error| setup_failed(name, &error.to_string()))
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub use signals::Signals;
 use std::sync::Arc;
 use task_runtime::artifacts::local::{LocalStore, NewWorkRequest, WorkRequestResult};
-use task_runtime::component::{LoadedComponent, Manifest};
+use task_runtime::component::LoadedComponent;
 use task_runtime::executor::{Abort, Allowance, HostCommands};
 use task_runtime::host::capabilities::Policy;
 use task_runtime::host::{TaskComponent, WebDownloads};
@@ -73,8 +73,7 @@ pub async fn run(arguments: Arguments, places: &Places, output: &Output) -> Outc
             tasks.dynamic_data(&loaded, &data, database).await?
         }
     };
-    let manifest = Manifest::of(&loaded.path)?;
-    check_machine(manifest.needs.as_ref(), &data)
+    check_machine(loaded.manifest.needs.as_ref(), &data)
         .await
         .map_err(|error| CliError::new("unsupported", format!("task {}: {error}", loaded.name)))?;
     let work_request = WorkRequest::begin(

@@ -192,3 +192,15 @@ fn devices_are_refused_and_special_bits_dropped() {
         .mode();
     assert_eq!(mode & 0o7777, 0o755);
 }
+
+/// It would be read for as long as it grows, and it grows with what is read.
+#[test]
+fn an_archive_that_is_packed_into_itself_ends() {
+    let scene = Scene::new();
+    let tree = scene.tree();
+    fs::write(tree.join("a"), vec![7; 3 * BUFFER]).unwrap();
+    let archive = File::create(tree.join("b.tar")).unwrap();
+    pack(&scene.open(), archive, &Wanted::always()).unwrap();
+    let size = fs::metadata(tree.join("b.tar")).unwrap().len();
+    assert!(size < 10 * BUFFER as u64, "{size} bytes");
+}

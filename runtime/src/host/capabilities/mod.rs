@@ -2,6 +2,7 @@
 
 mod lent;
 mod policy;
+pub(super) mod variables;
 
 pub use policy::{Policy, PolicyError};
 

@@ -107,7 +107,10 @@ impl Policy {
         value: &str,
     ) -> Option<&Rule> {
         let mut rules = self.rules.iter().rev();
-        rules.find(|rule| rule.is_about(task, capability) && rule.names(value))
+        rules.find(|rule| {
+            rule.is_about(task, capability)
+                && (rule.names(value) || rule.denies_program_of_path(capability, value))
+        })
     }
 
     /// Whether a task is given an empty WASI, for which it needs no manifest.
@@ -166,6 +169,15 @@ impl Rule {
         named && (self.task == "*" || self.task == task)
     }
 
+    /// A program that is denied by its name is denied by its paths as well: whoever denies bash means /bin/bash, too. One that is allowed
+    /// by its name is not allowed by a path: that might be another program.
+    fn denies_program_of_path(&self, capability: Capability, value: &str) -> bool {
+        let name = value.rsplit_once('/').map(|(_, name)| name);
+        capability == Capability::Command
+            && !self.allow
+            && name.is_some_and(|name| self.names(name))
+    }
+
     fn names(&self, value: &str) -> bool {
         self.values.is_empty()
             || self
@@ -209,6 +221,21 @@ mod tests {
             !allowed(&policy, "b", Capability::Wasi, ""),
             "must be named"
         );
+    }
+
+    #[test]
+    fn a_program_that_is_denied_by_name_is_denied_by_every_path() {
+        let policy = policy("allow * *\ndeny * command bash\nallow a command dpkg /opt/bash");
+        for path in ["/bin/bash", "./bash", "a/b/bash", "//bash"] {
+            assert!(!allowed(&policy, "a", Capability::Command, path), "{path}");
+        }
+        assert!(
+            allowed(&policy, "a", Capability::Command, "/opt/bash"),
+            "named later"
+        );
+        assert!(!allowed(&policy, "b", Capability::Command, "/opt/bash"));
+        let strict = super::tests::policy("allow a command dpkg");
+        assert!(!allowed(&strict, "a", Capability::Command, "/tmp/dpkg"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How a call into a component goes wrong.
 
-use crate::component::{Aborted, LimitReached, limit_reached};
+use crate::component::{Aborted, LimitReached, Metered, limit_reached};
 use crate::host::HostState;
 use crate::host::capabilities::Grants;
 use crate::host::contract;
@@ -69,10 +69,13 @@ pub(super) fn call_error(
     call: &'static str,
     error: wasmtime::Error,
     store: &mut Store<HostState>,
+    stack: usize,
     grants: Option<&Grants>,
 ) -> CallError {
-    let mut last_words = store.data_mut().last_words.take();
-    let reason = if let Some(limit) = limit_reached(&error) {
+    let state = store.data_mut();
+    let mut last_words = state.last_words.take();
+    let limits = *state.meter().limits();
+    let reason = if let Some(limit) = limit_reached(&error, &limits, stack) {
         CallErrorReason::Limit(limit)
     } else if error.downcast_ref::<Aborted>().is_some() {
         CallErrorReason::Aborted

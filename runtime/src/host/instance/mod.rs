@@ -9,9 +9,7 @@ use super::capabilities::{Grants, Policy};
 use super::contract;
 use super::files::DirectoryHandle;
 use super::linker::{self, Linkers, Purpose};
-use crate::component::{
-    Aborted, Engine, LimitReached, LoadedComponent, Manifest, Metered, inspect,
-};
+use crate::component::{Aborted, Engine, LimitReached, LoadedComponent, Metered};
 use crate::executor::{Abort, DEFAULT_GRACE};
 use error::call_error;
 use serde_json::Value;
@@ -60,6 +58,7 @@ pub struct TaskInstance {
     execution: Option<execution::Guest>,
     task: Option<ResourceAny>,
     ended: bool,
+    stack: usize,
     grants: Option<Arc<Grants>>,
 }
 
@@ -81,15 +80,9 @@ impl TaskComponent {
         loaded: &LoadedComponent,
         policy: &Arc<Policy>,
     ) -> Result<Self, CallError> {
-        let manifest = Manifest::of(&loaded.path).map_err(|error| CallError {
-            task: loaded.name.clone(),
-            call: "load",
-            reason: CallErrorReason::Unsuitable(error.to_string()),
-            last_words: None,
-        })?;
         let imports = linker::imports(&loaded.component);
         let imports: Vec<String> = imports.into_iter().map(|it| it.name).collect();
-        let grants = Grants::resolve(&loaded.name, &manifest, &imports, policy);
+        let grants = Grants::resolve(&loaded.name, &loaded.manifest, &imports, policy);
         let grants = Some(Arc::new(grants));
         Self::resolve(engine, linkers, loaded, Purpose::Execution, grants)
     }
@@ -109,13 +102,10 @@ impl TaskComponent {
         };
         let explain = |error: wasmtime::Error| {
             let wasi = linkers.grants_wasi(loaded, grants.as_deref());
-            let objections =
-                inspect(&loaded.path).map(|interface| contract::objections(&interface, wasi));
-            unsuitable(match objections {
-                Ok(objections) if !objections.is_empty() => {
-                    format!("{}: {}", loaded.path.display(), objections.join("; "))
-                }
-                _ => format!("{}: {error:#}", loaded.path.display()),
+            let objections = contract::objections(&linker::interface(&loaded.component), wasi);
+            unsuitable(match objections.is_empty() {
+                true => format!("{}: {error:#}", loaded.path.display()),
+                false => format!("{}: {}", loaded.path.display(), objections.join("; ")),
             })
         };
         let resolved = linkers
@@ -182,6 +172,7 @@ impl TaskComponent {
                 execution,
                 task: None,
                 ended: false,
+                stack: self.engine.options().stack,
                 grants: self.grants.clone(),
             }),
             Err(error) => Err(call_error(
@@ -189,6 +180,7 @@ impl TaskComponent {
                 "instantiate",
                 error,
                 &mut store,
+                self.engine.options().stack,
                 None,
             )),
         }
@@ -464,6 +456,7 @@ impl TaskInstance {
                 call,
                 error,
                 &mut self.store,
+                self.stack,
                 self.grants.as_deref(),
             )
         })

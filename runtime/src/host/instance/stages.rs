@@ -177,10 +177,10 @@ impl TaskInstance {
         let (guest, task) = self.executing(call)?;
         let workspace = workspace.clone();
         self.call(call, async |store| {
-            let table = &mut store.data_mut().table;
+            let state = store.data_mut();
             let handles = execution::Workspace {
-                download: table.push(workspace.download)?,
-                execute: table.push(workspace.execute)?,
+                download: state.lend(workspace.download)?,
+                execute: state.lend(workspace.execute)?,
             };
             work(&guest, store, task, handles).await
         })

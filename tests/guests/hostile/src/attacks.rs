@@ -1,11 +1,14 @@
 //! The attacks.
 
 use super::Prepared;
+use task_sdk::bindings::debusine::task::artifacts::{self, NewArtifact, NewFile};
 use task_sdk::bindings::debusine::task::commands::{self, Command, Output};
-use task_sdk::bindings::debusine::task::files::Directory;
+use task_sdk::bindings::debusine::task::files::{DigestAlgorithm, Directory};
 use task_sdk::bindings::debusine::task::host_facts::{command_available, environment_variable};
+use task_sdk::bindings::debusine::task::http;
 use task_sdk::bindings::debusine::task::journal::{Level, say};
 use task_sdk::bindings::debusine::task::logs;
+use task_sdk::bindings::debusine::task::types::Failure;
 use task_sdk::bindings::exports::debusine::task::execution::Workspace;
 use task_sdk::bindings::exports::debusine::task::scheduling::Workers;
 
@@ -41,6 +44,9 @@ pub fn attack(export: &str, workspace: Option<&Workspace>) {
         "recursion" => {
             std::hint::black_box(deeper(1));
         }
+        "dive" => {
+            std::hint::black_box(dive(1));
+        }
         "own-handles" => loop {
             std::mem::forget(Workers::new(Prepared));
         },
@@ -74,8 +80,23 @@ pub fn attack(export: &str, workspace: Option<&Workspace>) {
         }
         "logs" => {
             let text = "x".repeat(1 << 20);
-            while logs::append("flood.log", &text).is_ok() {}
+            if let Err(failure) = flood(|| logs::append("flood.log", &text)) {
+                end(&format!("{}: {}", failure.kind, failure.message));
+            }
         }
+        "many-logs" => {
+            let mut number = 0;
+            let failure = flood(|| {
+                number += 1;
+                logs::append(&format!("{number}.log"), "")
+            });
+            if let Err(failure) = failure {
+                end(&format!("{}: {}", failure.kind, failure.message));
+            }
+        }
+        "deep-tree" => deep_tree(workspace),
+        "moved-directory" => moved_directory(workspace),
+        "variables" => variables(workspace),
         "argument" => say(Level::Debug, &"x".repeat(TOO_LONG)),
         "paths" => paths(workspace),
         "dropped-handle" => dropped_handle(workspace),
@@ -124,20 +145,107 @@ fn not_granted(workspace: Option<&Workspace>) {
         let _ = logs::append("x.log", "x");
         return;
     };
-    let command = Command {
-        arguments: vec!["true".to_owned()],
-        environment: None,
-        as_root: false,
-        input: None,
-        output: Output::Discard,
-        timeout_seconds: None,
-    };
-    let _ = commands::run_on_host(&command, &workspace.execute);
+    let _ = commands::run_on_host(&command(&["true"], None), &workspace.execute);
 }
 
 #[allow(unconditional_recursion, reason = "that is what it is for")]
 fn deeper(depth: u64) -> u64 {
     std::hint::black_box(deeper(depth + 1)) + depth
+}
+
+/// The stack of the engine alone: nothing of it is in this memory.
+fn dive(depth: u64) -> u64 {
+    static AGAIN: fn(u64) -> u64 = dive;
+    // SAFETY: it is a static. The optimiser must not know what is called.
+    let again = unsafe { std::ptr::read_volatile(&raw const AGAIN) };
+    again(depth + 1) ^ depth
+}
+
+/// Does something until it fails; a million times at most.
+fn flood(mut act: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+    for _ in 0..1_000_000 {
+        act()?;
+    }
+    Ok(())
+}
+
+/// Directories in one another, deeper than any host goes down by calling itself; all of them must go at once.
+fn deep_tree(workspace: Option<&Workspace>) {
+    let Some(Workspace { execute, .. }) = workspace else {
+        return;
+    };
+    let Ok(mut lowest) = execute.create_directory("deep") else {
+        end("no directory can be made");
+    };
+    for _ in 0..5_000 {
+        match lowest.create_directory("d") {
+            Ok(lower) => lowest = lower,
+            Err(failure) => end(&failure.message),
+        }
+    }
+    drop(lowest);
+    if let Err(failure) = execute.remove("deep") {
+        end(&failure.message);
+    }
+    if !matches!(execute.stat("deep"), Ok(None)) {
+        end("something of it is left");
+    }
+}
+
+/// A command whose working directory has made room for a link: somebody has staged `link` to a directory outside.
+fn moved_directory(workspace: Option<&Workspace>) {
+    let Some(Workspace { execute, .. }) = workspace else {
+        return;
+    };
+    let Ok(directory) = execute.create_directory("d") else {
+        end("no directory can be made");
+    };
+    if execute.rename("d", "moved").is_err() || execute.rename("link", "d").is_err() {
+        end("nothing can be moved");
+    }
+    match commands::run_on_host(&command(&["cat", "secret"], None), &directory) {
+        Ok(_) => end("it ran outside"),
+        Err(failure) if failure.message.contains("no longer the directory's place") => {}
+        Err(failure) => end(&failure.message),
+    }
+}
+
+/// A program of its own under the name of another, by variables.
+fn variables(workspace: Option<&Workspace>) {
+    let Some(Workspace { execute, .. }) = workspace else {
+        return;
+    };
+    let own = execute
+        .create("true", 0o755)
+        .and_then(|file| file.write(b"#!/bin/sh\ntouch ran\n"));
+    let place = execute.location();
+    let preload = format!("LD_PRELOAD={place}/true");
+    for name in ["PATH", "LD_LIBRARY_PATH", "BASH_ENV", preload.as_str(), ""] {
+        let variables = vec![(name.to_owned(), place.clone())];
+        let ran = commands::run_on_host(&command(&["true"], Some(variables)), execute);
+        match ran {
+            Err(failure) if failure.kind == "command" && failure.message.contains("variable") => {}
+            _ => end(&format!("{name:?} was set")),
+        }
+    }
+    let honest = vec![("DEB_BUILD_OPTIONS".to_owned(), "parallel=1".to_owned())];
+    if let Err(failure) = commands::run_on_host(&command(&["true"], Some(honest)), execute) {
+        end(&failure.message);
+    }
+    if own.is_err() || !matches!(execute.stat("ran"), Ok(None)) {
+        end("its own program ran");
+    }
+}
+
+fn command(arguments: &[&str], environment: Option<Vec<(String, String)>>) -> Command {
+    Command {
+        arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
+        environment,
+        as_root: false,
+        input: None,
+        output: Output::Discard,
+        timeout_seconds: None,
+    }
 }
 
 fn host_handles(workspace: Option<&Workspace>) {
@@ -164,8 +272,25 @@ fn paths(workspace: Option<&Workspace>) {
         && execute.copy(execute, "inside", "d/copied").is_ok()
         && execute.open("d/copied").is_ok()
         && execute.open_directory("d").is_ok()
-        && execute.remove("d/copied").is_ok();
+        && execute.remove("d/copied").is_ok()
+        && execute.pack("d", "archive.tar").is_ok();
     if !honest {
+        end("what is honest does not work");
+    }
+    // A file, a directory, an archive and a name that is free: each way is open to one of them.
+    let open = ["inside", "d", "archive.tar", "free"].map(|name| ways(execute, name, false));
+    for place in 0..open[0].len() {
+        if !open.iter().any(|ways| ways[place].1) {
+            end(&format!(
+                "{}: what is honest does not work",
+                open[0][place].0
+            ));
+        }
+    }
+    let made = execute
+        .create("inside", 0o644)
+        .and_then(|file| file.write(b"inside"));
+    if made.is_err() || execute.pack("d", "archive.tar").is_err() {
         end("what is honest does not work");
     }
     let long = "x".repeat(4096);
@@ -206,10 +331,72 @@ fn paths(workspace: Option<&Workspace>) {
             end(&format!("escaped through {name:?}"));
         }
     }
-    let taken = execute.open("secret").is_ok() || execute.copy(execute, "secret", "taken").is_ok();
-    if taken || logs::copy("secret.log", execute, "secret").is_ok() {
-        end("followed a link to a file");
+    for name in names {
+        if let Some(how) = crosses(execute, name, ["link", "up"].contains(&name)) {
+            end(&format!("{how}: escaped through {name:?}"));
+        }
     }
+    for name in names {
+        // Nobody answers; what it writes or removes is looked for by who has staged the links.
+        let _ = http::fetch("http://127.0.0.1:9/", execute, name, 10);
+    }
+    if let Some(how) = crosses(execute, "secret", true) {
+        end(&format!("{how}: followed a link to a file"));
+    }
+    if !matches!(execute.stat("secret"), Ok(Some(entry)) if entry.target_type.is_none() && entry.size == 0)
+    {
+        end("told what is behind a link to a file outside");
+    }
+}
+
+/// By which call that takes a name it leads somewhere, if by any.
+fn crosses(execute: &Directory, name: &str, is_link: bool) -> Option<&'static str> {
+    let mut ways = ways(execute, name, is_link).into_iter();
+    ways.find_map(|(how, leads)| leads.then_some(how))
+}
+
+/// Whether a name leads somewhere, by each of the calls that take one. A link itself may be described, not what is behind it.
+fn ways(execute: &Directory, name: &str, is_link: bool) -> [(&'static str, bool); 12] {
+    let input = Command {
+        input: Some(name.to_owned()),
+        ..command(&["true"], None)
+    };
+    let writing = |output| Command {
+        output,
+        ..command(&["true"], None)
+    };
+    let runs = |command: Command| commands::run_on_host(&command, execute).is_ok();
+    // The former name's.
+    let _ = execute.remove("unpacked");
+    let upload = NewArtifact {
+        category: "debusine:test".to_owned(),
+        data: "{}".to_owned(),
+        files: vec![NewFile {
+            path: "taken".to_owned(),
+            source: name.to_owned(),
+        }],
+    };
+    let told = match execute.stat(name) {
+        Ok(Some(entry)) => !is_link || entry.target_type.is_some(),
+        _ => false,
+    };
+    [
+        ("stat", told),
+        (
+            "digest",
+            execute.digest(name, DigestAlgorithm::Sha256).is_ok(),
+        ),
+        ("log", logs::copy("copied.log", execute, name).is_ok()),
+        ("name of a log", !is_link && logs::append(name, "x").is_ok()),
+        ("upload", artifacts::upload(&upload, execute).is_ok()),
+        ("input", runs(input)),
+        ("pack", execute.pack(name, "packed.tar").is_ok()),
+        ("unpack", execute.unpack(name, "unpacked").is_ok()),
+        ("unpack into", execute.unpack("archive.tar", name).is_ok()),
+        ("pack into", execute.pack("d", name).is_ok()),
+        ("capture", runs(writing(Output::Capture(name.to_owned())))),
+        ("output", runs(writing(Output::File(name.to_owned())))),
+    ]
 }
 
 fn end(words: &str) -> ! {

@@ -23,6 +23,12 @@ pub struct Configured;
 /// Prepared workers; it does not look at them.
 pub struct Prepared;
 
+impl Drop for Configured {
+    fn drop(&mut self) {
+        attack("drop", None);
+    }
+}
+
 task_sdk::bindings::export_component!(Hostile with_types_in task_sdk::bindings);
 
 impl scheduling::Guest for Hostile {
