@@ -35,7 +35,7 @@ async fn elsewhere() -> Result<()> {
     worker.wait_for("metadata accepted").await?;
     ensure!(compiled(cache.path()) == 2, "noop and scripted");
     let log = worker.log();
-    let by = |line: &str| Some(line.rsplit_once(": compiled by process ")?.1.parse().ok()?);
+    let by = |line: &str| line.rsplit_once(": compiled by process ")?.1.parse().ok();
     let compilers: Vec<u32> = log.lines().filter_map(by).collect();
     ensure!(compilers.len() == 2, "{log}");
     let this = process.0.id().context("it lives")?;

@@ -129,7 +129,7 @@ async fn full_configuration(disk: SmallDisk) -> Result<()> {
         "[General]\napi-url = http://localhost/api\n",
     )?;
     fill(disk.path())?;
-    let mut configuration = Configuration::read(&[place.clone()])?;
+    let mut configuration = Configuration::read(std::slice::from_ref(&place))?;
     let words = configuration
         .keep_token(TOKEN)
         .err()

@@ -19,6 +19,10 @@ pub fn trials() -> Vec<Trial> {
         trial("results_go_out_in_the_order_of_the_task", order),
         trial("inputs_are_fetched_and_related_to", inputs),
         trial(
+            "an_input_that_would_leave_its_directory_is_a_failure_and_no_more",
+            leaving_inputs,
+        ),
+        trial(
             "the_wrong_type_the_unknown_and_the_invalid_are_errors",
             errors,
         ),
@@ -188,6 +192,29 @@ async fn inputs() -> Result<()> {
     assert_eq!(state.relations, [relation(2), relation(3)]);
     drop(state);
     assert!(home.left().is_empty());
+    Ok(())
+}
+
+async fn leaving_inputs() -> Result<()> {
+    let (server, home, _worker) = together().await?;
+    for (id, path) in (1..).zip(["../leaving", "a/../../leaving", "/leaving-the-directory"]) {
+        let input = server
+            .state()
+            .add_artifact("debusine:test", &[(path, b"input")]);
+        let mut wanted = making(id);
+        wanted["task_data"]["artifacts"] = json!([input]);
+        server.hand_out(wanted);
+        assert_eq!(report(&server, id).await["result"], "failure", "{path}");
+        let state = server.state();
+        assert_eq!(state.count("GET", "/download/"), 0);
+        let (logs, _) = state.artifacts.last_key_value().expect("logs");
+        let told = state.content(*logs, "fetch_input.log").expect("a log");
+        let told = String::from_utf8_lossy(told);
+        assert!(told.contains(path), "{told}");
+    }
+    assert!(home.left().is_empty());
+    server.hand_out(work_request(9, "noop", json!({})));
+    assert_eq!(report(&server, 9).await["result"], "success");
     Ok(())
 }
 

@@ -31,6 +31,14 @@ pub fn trials() -> Vec<Trial> {
             registered,
         ),
         program_trial(
+            "each_attempt_to_register_has_a_token_of_its_own",
+            registered_anew,
+        ),
+        program_trial(
+            "a_worker_of_a_pool_registers_with_its_activation_token",
+            activated,
+        ),
+        program_trial(
             "a_worker_whose_token_was_deleted_on_the_server_waits_and_does_not_register_anew",
             deleted_token,
         ),
@@ -338,6 +346,59 @@ async fn registered() -> Result<()> {
     let state = server.state();
     ensure!(state.registered.as_deref() == Some(token.as_str()));
     ensure!(state.count("POST", "/register/") == 1);
+    Ok(())
+}
+
+async fn registered_anew() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let worker = WorkerProgram::of(&server)?;
+    worker.remove_token()?;
+    // The server has the first one, and the worker does not know that.
+    server.fault("POST", "/register/", Trouble::Lost, 1);
+    server.fault("POST", "/register/", Trouble::Answer(404, "<html>"), 1);
+    for words in ["no answer", "that of a Debusine server?"] {
+        let output = worker.run(&[]).await?;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(3), "{}", output.status);
+        ensure!(told.contains(words), "{told}");
+        ensure!(!worker.place("configuration/token").exists());
+    }
+    let _process = worker.start(&[])?;
+    worker.wait_for("registered as").await?;
+    let state = server.state();
+    let asked = state.requests.iter().filter(|it| it.method == "POST");
+    let mut tokens: Vec<_> = asked.map(|it| it.json()["token"].to_string()).collect();
+    ensure!(tokens.len() == 3, "{tokens:?}");
+    tokens.sort();
+    tokens.dedup();
+    ensure!(tokens.len() == 3, "one came twice: {tokens:?}");
+    Ok(())
+}
+
+async fn activated() -> Result<()> {
+    let server = FakeServer::start().await?;
+    let worker = WorkerProgram::of(&server)?;
+    worker.remove_token()?;
+    let path = worker.place("configuration/activation-token");
+    fs::write(&path, "activate\n")?;
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
+    let _process = worker.start(&[])?;
+    worker.wait_for("registered as").await?;
+    let state = server.state();
+    let asked = state.requests.iter().find(|it| it.method == "POST");
+    let asked = asked.context("a registration")?;
+    ensure!(asked.header("token") == Some("activate"));
+    let said = asked.json();
+    let keys: Vec<_> = said.as_object().context("an object")?.keys().collect();
+    ensure!(keys == ["token", "fqdn", "worker_type"], "{said}");
+    ensure!(said["worker_type"] == "external", "{said}");
+    ensure!(
+        said["fqdn"].as_str().is_some_and(|it| !it.is_empty()),
+        "{said}"
+    );
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let token = said["token"].as_str().unwrap_or_default();
+    ensure!(token.len() == 64 && token.bytes().all(is_digit), "{said}");
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use task_runtime_tests::fake_server::{FakeServer, work_request};
+use task_runtime_tests::fake_server::{FakeServer, Order, work_request};
 use task_runtime_tests::worker_program::{Process, WorkerProgram};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixDatagram};
@@ -186,7 +186,12 @@ async fn metrics() -> Result<()> {
     let address = address.split('/').next().context("an address")?.to_owned();
     ensure!(address.starts_with("127.0.0.1:"), "{line}");
     server.hand_out(work_request(1, "noop", json!({})));
-    server.hand_out(making(2));
+    let input = server
+        .state()
+        .add_artifact("debusine:test", &[("input", b"input")]);
+    let mut wanted = making(2);
+    wanted["task_data"]["artifacts"] = json!([input]);
+    server.hand_out(wanted);
     for id in [1, 2] {
         ensure!(report(&server, id).await["result"] == "success");
     }
@@ -202,6 +207,7 @@ async fn metrics() -> Result<()> {
         "task_runtime_delivery_seconds_count 2",
         "task_runtime_connected 1",
         "task_runtime_connections_total 1",
+        "task_runtime_received_bytes_total 5",
         "# EOF",
     ] {
         ensure!(body.lines().any(|it| it == line), "{line} is not in {body}");
@@ -212,7 +218,18 @@ async fn metrics() -> Result<()> {
     // The two files, and the log.
     let sent: u64 = sent.context("bytes")?.parse()?;
     ensure!(sent > 8, "{sent}");
-    Ok(())
+    // To be connected again is counted.
+    server.order(Order::Cut(b""));
+    for _ in 0..1000 {
+        if scrape(&address)
+            .await?
+            .contains("task_runtime_connections_total 2")
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    anyhow::bail!("the second connection is not counted")
 }
 
 async fn scrape(address: &str) -> Result<String> {
