@@ -18,27 +18,33 @@ const LEAST_MEMORY: u64 = 1 << 20;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct AllowanceArguments {
-    /// Seconds between SIGTERM and SIGKILL when a command has to end, such as 2.5; 0 kills at once
-    #[arg(long, value_name = "SECONDS", env = "TASK_RUNTIME_GRACE", hide_env_values = true, default_value = "5", value_parser = seconds)]
-    grace: Duration,
-    /// Memory, swap included, of each command on the host and of each sandbox with all that runs in it, in bytes or such as 512MiB or 8GB
-    /// [default: no limit]
-    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_MEMORY_LIMIT", hide_env_values = true, value_parser = size)]
-    memory_limit: Option<u64>,
-    /// Processes and threads of each command on the host and of each sandbox [default: no limit on the host, 16384 for each user of a sandbox]
+    /// Seconds between SIGTERM and SIGKILL when a command has to end, such as 2.5; 0 kills at once [env: TASK_RUNTIME_GRACE; default: 5]
     #[arg(
         long,
-        value_name = "N",
-        env = "TASK_RUNTIME_PROCESS_LIMIT",
-        hide_env_values = true
+        value_name = "SECONDS",
+        env = "TASK_RUNTIME_GRACE",
+        hide_env = true,
+        default_value = "5",
+        hide_default_value = true,
+        allow_negative_numbers = true,
+        value_parser = seconds
     )]
+    grace: Duration,
+    /// Memory, swap included, of each command on the host and of each sandbox with all that runs in it, in bytes or such as 512MiB or 8GB
+    /// [env: TASK_RUNTIME_MEMORY_LIMIT; default: no limit]
+    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_MEMORY_LIMIT", hide_env = true, value_parser = size)]
+    memory_limit: Option<u64>,
+    /// Processes and threads of each command on the host and of each sandbox [env: TASK_RUNTIME_PROCESS_LIMIT; default: no limit on the host, 16384
+    /// for each user of a sandbox]
+    #[arg(long, value_name = "NUMBER", env = "TASK_RUNTIME_PROCESS_LIMIT", hide_env = true, value_parser = processes)]
     process_limit: Option<NonZeroU64>,
-    /// Processors that each command on the host and each sandbox may keep busy, such as 1.5 [default: no limit]
-    #[arg(long, value_name = "CORES", env = "TASK_RUNTIME_CPU_LIMIT", hide_env_values = true, value_parser = processors)]
+    /// Processors that each command on the host and each sandbox may keep busy, such as 1.5 [env: TASK_RUNTIME_CPU_LIMIT;
+    /// default: no limit]
+    #[arg(long, value_name = "CORES", env = "TASK_RUNTIME_CPU_LIMIT", hide_env = true, allow_negative_numbers = true, value_parser = processors)]
     cpu_limit: Option<u64>,
-    /// Keep what a sandbox changes in memory, up to so many bytes (or such as 4GiB), which count towards --memory-limit [default: on disk, in the
-    /// cache; for piuparts as root it has to be there]
-    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_SCRATCH_MEMORY", hide_env_values = true, value_parser = size)]
+    /// Keep what a sandbox changes in memory, up to so many bytes (or such as 4GiB), which count towards --memory-limit [env:
+    /// TASK_RUNTIME_SCRATCH_MEMORY; default: on disk, in the cache; for piuparts as root it has to be there]
+    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_SCRATCH_MEMORY", hide_env = true, value_parser = size)]
     scratch_memory: Option<u64>,
 }
 
@@ -80,6 +86,11 @@ fn size(text: &str) -> Result<u64, String> {
             "{bytes} bytes are less than the 1 MiB that a program needs to start; is the unit missing?"
         )),
     }
+}
+
+fn processes(text: &str) -> Result<NonZeroU64, String> {
+    text.parse()
+        .map_err(|_| "not a number of processes; give at least 1".to_owned())
 }
 
 /// In thousandths.
@@ -147,8 +158,8 @@ mod tests {
             ("--memory-limit=much", "MiB"),
             ("--memory-limit=512", "unit"),
             ("--scratch-memory=0", "unit"),
-            ("--process-limit=0", "zero"),
-            ("--process-limit=many", "invalid"),
+            ("--process-limit=0", "at least 1"),
+            ("--process-limit=many", "at least 1"),
             ("--cpu-limit=0", "1.5"),
             ("--cpu-limit=NaN", "1.5"),
         ] {

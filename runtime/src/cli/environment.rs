@@ -27,6 +27,12 @@ async fn list(places: &Places, output: &Output) -> Outcome {
         Some(store) => store.environments().await?,
         None => Vec::new(),
     };
+    if environments.is_empty() {
+        output.say(&format!(
+            "no environment is in the artifact store {}; `task-runtime run mmdebstrap` makes one, `task-runtime artifact import` takes one in",
+            places.store_path()?.display()
+        ));
+    }
     output.answer(&environments, || {
         let optional = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let rows = environments.iter().map(|it| {

@@ -3,8 +3,9 @@
 use super::error::CliError;
 use super::output::Output;
 use super::places::Places;
-use super::{Outcome, Status, table};
+use super::{Outcome, Status, number, table};
 use serde_json::{Value, json};
+use std::path::Path;
 use task_runtime::executor::{CachedImage, DEFAULT_KEPT, ExecutorError, ImageCache, ImageDigest};
 use task_runtime::lifecycle::image_cache;
 
@@ -34,7 +35,7 @@ pub enum Command {
 )]
 pub struct PruneArguments {
     /// How many images are kept
-    #[arg(long, value_name = "IMAGES", default_value_t = DEFAULT_KEPT)]
+    #[arg(long, value_name = "IMAGES", default_value_t = DEFAULT_KEPT, value_parser = number::<usize>)]
     keep: usize,
 }
 
@@ -54,16 +55,23 @@ pub struct VerifyArguments {
 
 /// Does it.
 pub async fn image(command: Command, places: &Places, output: &Output) -> Outcome {
-    let cache = image_cache(&places.cache()?);
+    let directory = places.cache()?;
+    let cache = image_cache(&directory);
     match command {
-        Command::List => list(&cache, output),
+        Command::List => list(&cache, &directory, output),
         Command::Prune(arguments) => prune(arguments, &cache, output).await,
         Command::Verify(arguments) => verify(arguments, &cache, output).await,
     }
 }
 
-fn list(cache: &ImageCache, output: &Output) -> Outcome {
+fn list(cache: &ImageCache, directory: &Path, output: &Output) -> Outcome {
     let images = cache.list()?;
+    if images.is_empty() {
+        output.say(&format!(
+            "no image is in the cache {}; tasks fetch those that they need",
+            directory.display()
+        ));
+    }
     output.answer(&documents(&images), || {
         let rows = images.iter().map(|image| {
             vec![

@@ -14,30 +14,32 @@ const GIB: u64 = 1 << 30;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Limits of components")]
 pub struct LimitArguments {
-    /// Memory of one, all its linear memories together [default: 64MiB to answer a scheduler, 256MiB to run, and for `match`]
-    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_GUEST_MEMORY", value_parser = memory, global = true, hide_short_help = true)]
+    /// Memory of one, all its linear memories together [env: TASK_RUNTIME_GUEST_MEMORY; default: 64MiB to answer a scheduler, 256MiB to run,
+    /// and for `match`]
+    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_GUEST_MEMORY", hide_env = true, value_parser = memory, global = true, hide_short_help = true)]
     guest_memory: Option<usize>,
-    /// Stack that its nested calls may use [default: 512KiB]
-    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_GUEST_STACK", value_parser = stack, global = true, hide_short_help = true)]
+    /// Stack that its nested calls may use [env: TASK_RUNTIME_GUEST_STACK; default: 512KiB]
+    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_GUEST_STACK", hide_env = true, value_parser = stack, global = true, hide_short_help = true)]
     guest_stack: Option<usize>,
-    /// Elements of all its tables together [default: 20000]
-    #[arg(long, value_name = "NUMBER", env = "TASK_RUNTIME_GUEST_TABLE_ELEMENTS", value_parser = count, global = true, hide_short_help = true)]
+    /// Elements of all its tables together [env: TASK_RUNTIME_GUEST_TABLE_ELEMENTS; default: 20000]
+    #[arg(long, value_name = "NUMBER", env = "TASK_RUNTIME_GUEST_TABLE_ELEMENTS", hide_env = true, value_parser = count, global = true, hide_short_help = true)]
     guest_table_elements: Option<usize>,
-    /// Handles that it may hold at one time [default: 10000]
-    #[arg(long, value_name = "NUMBER", env = "TASK_RUNTIME_GUEST_HANDLES", value_parser = count, global = true, hide_short_help = true)]
+    /// Handles that it may hold at one time [env: TASK_RUNTIME_GUEST_HANDLES; default: 10000]
+    #[arg(long, value_name = "NUMBER", env = "TASK_RUNTIME_GUEST_HANDLES", hide_env = true, value_parser = count, global = true, hide_short_help = true)]
     guest_handles: Option<usize>,
-    /// What one call may pass to the host, arguments and answer [default: 16MiB to answer a scheduler, 64MiB to run]
-    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_GUEST_OUTPUT", value_parser = output, global = true, hide_short_help = true)]
+    /// What one call may pass to the host, arguments and answer [env: TASK_RUNTIME_GUEST_OUTPUT; default: 16MiB to answer a scheduler,
+    /// 64MiB to run]
+    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_GUEST_OUTPUT", hide_env = true, value_parser = output, global = true, hide_short_help = true)]
     guest_output: Option<usize>,
-    /// Time that it may compute in one call; what the host does for it, and what it waits for, does not count [default: 5s to answer a
-    /// scheduler, 5min to run]
-    #[arg(long, value_name = "DURATION", env = "TASK_RUNTIME_GUEST_CPU", value_parser = duration, global = true, hide_short_help = true)]
+    /// Time that it may compute in one call; what the host does for it, and what it waits for, does not count [env:
+    /// TASK_RUNTIME_GUEST_CPU; default: 5s to answer a scheduler, 5min to run]
+    #[arg(long, value_name = "DURATION", env = "TASK_RUNTIME_GUEST_CPU", hide_env = true, value_parser = duration, global = true, hide_short_help = true)]
     guest_cpu: Option<Duration>,
-    /// Time that one call may take in all [default: 1min to answer a scheduler, without end to run]
-    #[arg(long, value_name = "DURATION", env = "TASK_RUNTIME_GUEST_WALL", value_parser = duration, global = true, hide_short_help = true)]
+    /// Time that one call may take in all [env: TASK_RUNTIME_GUEST_WALL; default: 1min to answer a scheduler, without end to run]
+    #[arg(long, value_name = "DURATION", env = "TASK_RUNTIME_GUEST_WALL", hide_env = true, value_parser = duration, global = true, hide_short_help = true)]
     guest_wall: Option<Duration>,
-    /// Log files of one run together [default: 4GiB]
-    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_LOG_SIZE", value_parser = log_size, global = true, hide_short_help = true)]
+    /// Log files of one run together [env: TASK_RUNTIME_LOG_SIZE; default: 4GiB]
+    #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_LOG_SIZE", hide_env = true, value_parser = log_size, global = true, hide_short_help = true)]
     log_size: Option<u64>,
 }
 
@@ -97,7 +99,7 @@ fn size<T: TryFrom<u64>>(text: &str, allowed: RangeInclusive<u64>) -> Result<T, 
         .map_err(|_| "not a size; write e.g. 64MiB".to_owned())?;
     if !allowed.contains(&size.as_u64()) {
         let (least, most) = (ByteSize(*allowed.start()), ByteSize(*allowed.end()));
-        return Err(format!("not between {least} and {most}"));
+        return Err(format!("not between {least} and {most}; write e.g. 64MiB"));
     }
     T::try_from(size.as_u64()).map_err(|_| "more than this machine can address".to_owned())
 }

@@ -4,7 +4,7 @@ use super::error::CliError;
 use super::output::Output;
 use super::places::Places;
 use super::tasks::Tasks;
-use super::{Outcome, Status};
+use super::{Outcome, Status, number};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE.jsonl")]
     workers: String,
     /// How many processors to use; all if missing
-    #[arg(short, long, value_name = "NUMBER")]
+    #[arg(short, long, value_name = "NUMBER", value_parser = number::<usize>)]
     jobs: Option<usize>,
 }
 

@@ -37,6 +37,7 @@ use output::Output;
 use places::Places;
 use std::ffi::OsStr;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 /// How a command ends; its number is the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +64,12 @@ Examples:
 
 Exit status:
   0  success; the answer is yes
-  1  the task failed; the answer is no; `artifact verify` or `image verify` found damage; `doctor` misses something
+  1  the task failed; the answer is no; something is damaged, or missing (`verify`, `doctor`)
   2  error: arguments, data, unknown task, component, store
   3  aborted by a signal; a worker cannot start
 
-With --json the answer is one JSON document on standard output. An error is one JSON object on a line of standard error:
+With --json the answer is one JSON document on standard output. An error is one JSON object on a
+line of standard error:
 {\"error\": {\"kind\": …, \"message\": …, \"violations\": […]}}.";
 
 /// Run Debian build and QA tasks that are packaged as WebAssembly components
@@ -77,10 +79,10 @@ struct Arguments {
     #[command(flatten)]
     places: Places,
     /// Print answers, and errors, as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     json: bool,
     /// Say more: output of commands as it comes, every stage
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Output")]
     verbose: bool,
     #[command(subcommand)]
     command: Command,
@@ -154,6 +156,12 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
             false => option,
         })
         .mut_subcommands(without_empty_variables)
+}
+
+/// A number as an option has it.
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| "not a number, or out of range; write it in digits".to_owned())
 }
 
 /// Does what the arguments of this process say.

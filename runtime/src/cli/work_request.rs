@@ -34,6 +34,12 @@ pub async fn work_request(command: Command, places: &Places, output: &Output) ->
                 Some(store) => store.work_requests().await?,
                 None => Vec::new(),
             };
+            if found.is_empty() {
+                output.say(&format!(
+                    "no work request is in the artifact store {}; `task-runtime run` makes them",
+                    places.store_path()?.display()
+                ));
+            }
             let documents: Vec<_> = found.iter().map(document).collect();
             output.answer(&documents, || {
                 table::table(&found.iter().map(row).collect::<Vec<_>>())

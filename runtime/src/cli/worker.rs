@@ -11,11 +11,12 @@ use super::places::Places;
 use super::run::PassableEnvironments;
 use super::run::Signals;
 use super::tasks::Tasks;
-use super::{Outcome, Status};
+use super::{Outcome, Status, number};
 use log::LogTarget;
 use std::path::PathBuf;
 use std::sync::Arc;
 use task_runtime::artifacts::debusine::{Patience, Server};
+use task_runtime::artifacts::local::SPOOL;
 use task_runtime::executor::{Allowance, HostCommands};
 use task_runtime::host::WebDownloads;
 use task_runtime::lifecycle::RunOptions;
@@ -40,8 +41,8 @@ Examples:
   task-runtime worker --memory-limit 16GiB --process-limit 20000 --grace 10
   task-runtime worker status
 
-Signals: SIGTERM and SIGINT end it as --on-terminate says; a second one ends it at once. A result that the server does not have yet is kept,
-and delivered after the next start.
+Signals: SIGTERM and SIGINT end it as --on-terminate says; a second one ends it at once. A result that the server does not have
+yet is kept, and delivered after the next start.
 
 Exit status:
   0  it was asked to end, and has
@@ -67,7 +68,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
     /// Offer metrics for Prometheus on this port of the loopback interface
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = number::<u16>)]
     metrics_port: Option<u16>,
     /// What SIGTERM does to a task that runs
     #[arg(long, value_name = "HOW", default_value = "abort")]
@@ -100,7 +101,7 @@ enum OnTerminate {
 pub async fn worker(arguments: Arguments, places: &Places, output: &Output) -> Outcome {
     let spool = match &arguments.spool {
         Some(spool) => spool.clone(),
-        None => places.store_path()?.join("worker"),
+        None => places.store_path()?.join(SPOOL),
     };
     if matches!(arguments.command, Some(Command::Status)) {
         return status::status(&spool, output);

@@ -37,6 +37,9 @@ pub fn inspect(path: &Path) -> Result<Interface, CacheError> {
 }
 
 fn inspect_bytes(bytes: &[u8]) -> Result<Interface, String> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err("it does not begin as WebAssembly does".to_owned());
+    }
     let encoded;
     let bytes = if compiler::is_core_module(bytes) {
         encoded = compiler::encode(bytes)?;

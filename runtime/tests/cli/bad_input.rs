@@ -559,3 +559,58 @@ fn small_tarball() -> Vec<u8> {
     std::io::Write::write_all(&mut encoder, &tarball).unwrap();
     encoder.finish().unwrap()
 }
+
+#[test]
+fn a_value_that_is_none_is_told_in_words() {
+    let machine = Machine::new();
+    for (arguments, words) in [
+        (
+            &["image", "prune", "--keep", "few"][..],
+            "write it in digits",
+        ),
+        (&["worker", "--metrics-port", "70000"], "write it in digits"),
+        (&["run", "noop", "--grace", "-1"], "seconds from 0 to 86400"),
+        (&["run", "noop", "--cpu-limit", "-1"], "at least 0.01"),
+        (&["run", "noop", "--process-limit", "0"], "at least 1"),
+        (&["run", "noop", "--guest-memory", "5"], "write e.g. 64MiB"),
+    ] {
+        let error = machine.error(arguments);
+        assert_eq!(error["kind"], "usage", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn a_list_of_nothing_says_where_there_is_nothing() {
+    let machine = Machine::new();
+    let cache = machine.path("cache").display().to_string();
+    let store = machine.path("store").display().to_string();
+    for (group, place) in [
+        ("artifact", &store),
+        ("environment", &store),
+        ("work-request", &store),
+        ("image", &cache),
+    ] {
+        let answer = machine.ask(&["--cache", &cache, group, "list"]);
+        assert_eq!((answer.status, answer.stdout.as_str()), (Some(0), ""));
+        assert!(answer.stderr.contains(place.as_str()), "{answer:?}");
+        // Machines have their answer.
+        let answer = machine.ask(&["--cache", &cache, group, "list", "--json"]);
+        assert_eq!(
+            (answer.stdout.as_str(), answer.stderr.as_str()),
+            ("[]\n", "")
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_no_webassembly_is_told_in_a_line() {
+    let machine = Machine::new();
+    let file = machine.write("a.wasm", "{}");
+    machine.refuses(
+        &["inspect", file.to_str().unwrap()],
+        "component",
+        &["does not begin as WebAssembly does"],
+    );
+}

@@ -60,3 +60,22 @@ fn shells_get_scripts_for_completion() {
         assert_eq!(document["script"], script);
     }
 }
+
+#[test]
+fn no_line_of_help_is_wider_than_a_page() {
+    let machine = Machine::new();
+    for arguments in [
+        &["--help"][..],
+        &["worker", "--help"],
+        &["artifact", "import", "--help"],
+    ] {
+        let help = machine.ask(arguments).stdout;
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 100),
+            "{help}"
+        );
+        // Options are where they belong.
+        let output = help.split("\nOutput:\n").nth(1).unwrap();
+        assert!(output.trim_start().starts_with("--json"), "{help}");
+    }
+}

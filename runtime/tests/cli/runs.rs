@@ -234,6 +234,18 @@ fn a_grace_of_nothing_asks_no_command_to_end() {
     assert!(machine.path("asked").exists());
 }
 
+#[test]
+fn a_store_may_be_made_where_a_worker_has_its_results() {
+    let Some(machine) = Machine::with_task("noop") else {
+        return;
+    };
+    // It looks at the place where these wait: in the store's directory, unless it is told otherwise.
+    machine.ask(&["worker", "--check", "--configuration", "nowhere"]);
+    assert!(machine.path("store/worker").is_dir());
+    let ran = machine.ask(&["run", "noop"]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+}
+
 /// A run whose command has begun.
 struct Begun {
     child: Child,

@@ -356,6 +356,9 @@ const DATABASE: &str = "store.sqlite3";
 /// Everything that the store makes in its directory begins with one of these.
 const OWN_ENTRIES: [&str; 4] = [DATABASE, "files", "incoming", "running"];
 
+/// A directory that may be there before the store is: that in which a worker on this machine keeps its results until they are delivered.
+pub const SPOOL: &str = "worker";
+
 /// Only one process at a time opens a store, until the lock is dropped.
 fn lock_opening(store: &Path) -> Outcome<Flock<File>> {
     let doing = "locking the store while it is opened";
@@ -371,7 +374,7 @@ fn refuse_other_directories(store: &Path) -> Outcome<()> {
     }
     let stranger = read_directory(store)?.into_iter().find(|entry| {
         let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        !OWN_ENTRIES.iter().any(|own| name.starts_with(own))
+        name != SPOOL && !OWN_ENTRIES.iter().any(|own| name.starts_with(own))
     });
     match stranger {
         None => Ok(()),

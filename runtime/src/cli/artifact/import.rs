@@ -16,13 +16,14 @@ use task_sdk::artifacts::Category;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  task-runtime artifact import hello_2.10-3.dsc --name hello     a source package, with the files that it lists
+  task-runtime artifact import hello_2.10-3.dsc --name hello     a source package with its files
   task-runtime artifact import hello_2.10-3_amd64.changes        an upload, likewise
   task-runtime artifact import hello_2.10-3_amd64.deb            a binary package
   task-runtime artifact import hello_2.10-3_amd64.build          the log of a package build
   task-runtime artifact import system.tar.xz --category debian:system-tarball --data '{
-      \"vendor\": \"debian\", \"codename\": \"bookworm\", \"mirror\": \"https://deb.example.org/debian\", \"variant\": \"buildd\",
-      \"architecture\": \"amd64\", \"pkglist\": {}, \"with_dev\": true, \"with_init\": false}'
+      \"vendor\": \"debian\", \"codename\": \"bookworm\", \"architecture\": \"amd64\",
+      \"mirror\": \"https://deb.example.org/debian\", \"variant\": \"buildd\",
+      \"pkglist\": {}, \"with_dev\": true, \"with_init\": false}'
   task-runtime artifact import --category debusine:test FILE...  any artifact")]
 pub struct Arguments {
     /// The files; of a source package or an upload only the .dsc or .changes file

@@ -28,6 +28,12 @@ pub async fn list(arguments: Arguments, places: &Places, output: &Output) -> Out
         Some(store) => store.list(filter).await?,
         None => Vec::new(),
     };
+    if found.is_empty() {
+        output.say(&format!(
+            "no such artifact is in the artifact store {}; `task-runtime artifact import` brings some in",
+            places.store_path()?.display()
+        ));
+    }
     let documents: Vec<_> = found.iter().map(document).collect();
     output.answer(&documents, || {
         table::table(&found.iter().map(row).collect::<Vec<_>>())

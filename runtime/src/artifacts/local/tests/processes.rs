@@ -33,7 +33,7 @@ async fn a_kill_at_any_moment_leaves_a_store_that_opens_and_verifies() {
         }
         assert!(round < 60, "no round got as far as an artifact");
         let mut child = start("writes_until_it_is_killed", &path);
-        sleep(Duration::from_millis(round * 7 % 40 << (round / 15)));
+        sleep(Duration::from_millis((round * 7 % 40) << (round / 15)));
         child.kill().unwrap();
         child.wait().unwrap();
 
