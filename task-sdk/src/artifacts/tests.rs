@@ -242,3 +242,13 @@ fn an_upload_has_a_dsc_if_it_has_sources_and_packages_if_it_has_an_architecture(
     assert!(!accepts("amd64", &["a.buildinfo"]));
     assert!(!accepts("amd64", &["a.deb", "a.dsc"]));
 }
+
+#[test]
+fn empty_text_is_a_list_without_files_and_other_text_is_none() {
+    for (files, kind) in [("", "value_error"), ("x", "type_error")] {
+        let fields = json!({"Architecture": "amd64", "Files": files});
+        let data = json!({"type": "dpkg", "changes_fields": fields});
+        let violations = normalise(Category::Upload, &data).unwrap_err();
+        assert_eq!(violations[0].kind, kind, "{files:?}");
+    }
+}

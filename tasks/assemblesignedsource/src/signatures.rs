@@ -30,6 +30,10 @@ impl Signatures {
     /// Fetches an artifact with signatures. False: it is none, and the log says so.
     pub fn fetch(&mut self, id: i64, download: &Directory) -> Result<bool> {
         let directory = format!("{DIRECTORY}/{id}");
+        if download.stat(&directory)?.is_some() {
+            let words = format!("signed: artifact {id} is there twice; name it once");
+            return Err(Failure::new("file-exists", words));
+        }
         let artifact = Artifact::fetch(id, &download.create_directory(&directory)?)?;
         if !artifact.is_accepted("signed", &[Category::SigningOutput])? {
             return Ok(false);

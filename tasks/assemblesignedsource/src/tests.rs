@@ -347,6 +347,13 @@ fn without_signatures_there_is_nothing_to_upload() {
 }
 
 #[test]
+fn signatures_are_fetched_once() {
+    let report = assemble(world(), &Template::new(), &[6, 6]);
+    assert_eq!(report.result.unwrap_err().kind, "file-exists");
+    assert!(report.commands.is_empty());
+}
+
+#[test]
 fn a_failed_command_ends_the_run() {
     for name in [
         "dpkg-deb",

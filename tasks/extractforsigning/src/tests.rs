@@ -246,3 +246,16 @@ fn packages_of_uploads_come_after_those_that_are_named() {
     assert_eq!(task.label(), "extract signing input");
     assert_eq!(task.source_artifacts_ids(), None);
 }
+
+#[test]
+fn a_template_that_is_called_by_no_text_fails_the_task() {
+    let odd = json!({"deb_fields": {"Package": {"name": "hello-template"}}});
+    let environment = format!("{ENVIRONMENT}:format=tarball:backend=unshare");
+    let error = world()
+        .artifact(5, BINARY_PACKAGE, odd, &[])
+        .lookup(json!([6, 7]), &[6])
+        .lookup(json!(environment), &[42])
+        .compute_dynamic_data::<ExtractForSigning>(data())
+        .unwrap_err();
+    assert!(matches!(error, DynamicDataError::Internal(_)), "{error:?}");
+}

@@ -286,4 +286,10 @@ fn the_scheduler_learns_what_is_checked_and_where() {
         .unwrap();
     assert_eq!(computed["subject"], "hello-upload");
     assert_eq!(computed["runtime_context"], Value::Null);
+    let unnamed = json!({"changes_fields": {}});
+    let error = world()
+        .artifact(6, "debian:upload", unnamed, &[])
+        .compute_dynamic_data::<Lintian>(json!({"input": {"binary_artifacts": [6]}}))
+        .unwrap_err();
+    assert!(matches!(error, DynamicDataError::Internal(_)), "{error:?}");
 }

@@ -112,6 +112,19 @@ fn files_outside_the_directory_are_not_uploaded() {
 }
 
 #[test]
+fn a_merged_upload_whose_files_have_no_checksums_is_not_uploaded() {
+    let text = changes("hello", "amd64", "a.deb");
+    let text = text.replace("Checksums-Sha256:\n 2 4 a.deb\n", "");
+    let report = merge_all(&[("a.changes", text.as_bytes(), "a.deb")]);
+    let failure = report.result.unwrap_err();
+    assert!(
+        failure.message.contains("\"a.deb\" is listed"),
+        "{failure:?}"
+    );
+    assert!(report.uploads.is_empty());
+}
+
+#[test]
 fn the_merged_file_is_written_nowhere_else() {
     for source in ["../../x", "/tmp/x", "a/b", "x\n y", "hello\0"] {
         let text = changes(source, "amd64", "a.deb");
@@ -206,8 +219,12 @@ fn a_scheduler_learns_the_source_only_if_it_is_one() {
         world
             .lookup(json!(ids), &ids)
             .compute_dynamic_data::<MergeUploads>(data)
-            .unwrap()
     };
+    for unnamed in [json!([]), json!({"name": "hello"})] {
+        let error = computed(&[json!("hello"), unnamed]).unwrap_err();
+        assert!(matches!(error, DynamicDataError::Internal(_)), "{error:?}");
+    }
+    let computed = |sources: &[Value]| computed(sources).unwrap();
     let same = computed(&[json!("hello"), json!("hello")]);
     assert_eq!(same["subject"], "hello");
     assert_eq!(same["environment_id"], Value::Null);

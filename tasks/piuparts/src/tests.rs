@@ -142,26 +142,38 @@ fn a_base_tarball_named_tar_gz_is_still_there_once_it_is_filtered() {
     assert!(report.commands[3].arguments[6].ends_with("/base_tar/system.tar.gz"));
 }
 
+/// A test with a base tarball that has devices, and perhaps a link, and a filter that ends so.
+fn filtered(has_link: bool, filter: Ended) -> Report {
+    let base = json!({"filename": "s.tar.xz", "codename": "sid", "with_dev": true});
+    World::new()
+        .artifact(42, "debian:system-tarball", json!({}), &[])
+        .artifact(
+            43,
+            "debian:system-tarball",
+            base,
+            &[("s.tar.xz", &system(has_link))],
+        )
+        .artifact(6, "debian:upload", json!({}), &[("a.deb", b"x")])
+        .command("mmtarfilter", filter)
+        .run::<Piuparts>(data(json!({})), dynamic_data())
+}
+
 #[test]
 fn a_filter_that_fails_ends_the_task_before_the_test() {
     let failed = Ended {
         status: 1,
         ..Ended::default()
     };
-    let base = json!({"filename": "s.tar.xz", "codename": "sid", "with_dev": true});
-    let report = World::new()
-        .artifact(42, "debian:system-tarball", json!({}), &[])
-        .artifact(
-            43,
-            "debian:system-tarball",
-            base,
-            &[("s.tar.xz", &system(false))],
-        )
-        .artifact(6, "debian:upload", json!({}), &[("a.deb", b"x")])
-        .command("mmtarfilter", failed)
-        .run::<Piuparts>(data(json!({})), dynamic_data());
+    let report = filtered(false, failed);
     assert_eq!(report.result.unwrap_err().kind, "command-failed");
     assert_eq!(report.commands.len(), 3);
+}
+
+#[test]
+fn nothing_is_added_to_a_base_tarball_of_which_nothing_is_left() {
+    let failure = filtered(true, Ended::default()).result.unwrap_err();
+    assert_eq!(failure.kind, "invalid-data");
+    assert!(failure.message.contains("nothing through"), "{failure:?}");
 }
 
 #[test]
