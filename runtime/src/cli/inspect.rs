@@ -6,7 +6,7 @@ use super::{Outcome, Status, table};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use task_runtime::component::{Import, Interface, Manifest, inspect as read};
+use task_runtime::component::{Import, Interface, Manifest, inspect_with_manifest};
 use task_runtime::host::capabilities::{Capability, Grants, Use};
 use task_runtime::host::objections;
 
@@ -23,8 +23,7 @@ pub struct Arguments {
 
 /// Prints what the component is and may do. Nothing of it is run or compiled.
 pub fn inspect(arguments: &Arguments, places: &Places, output: &Output) -> Outcome {
-    let interface = read(&arguments.file)?;
-    let manifest = Manifest::of(&arguments.file)?;
+    let (interface, manifest) = inspect_with_manifest(&arguments.file)?;
     let task = task_of(&arguments.file);
     let imports: Vec<_> = interface.imports.iter().map(|it| it.name.clone()).collect();
     let policy = Arc::new(places.policy()?);

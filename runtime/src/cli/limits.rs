@@ -149,6 +149,31 @@ mod tests {
     }
 
     #[test]
+    fn each_limit_has_its_option() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            limits: LimitArguments,
+        }
+        let line = "x --guest-memory 2MiB --guest-stack 65KiB --guest-table-elements 17 --guest-handles 18 --guest-output 66KiB --guest-cpu 3s --guest-wall 4s --log-size 67KiB";
+        let arguments = <Line as clap::Parser>::parse_from(line.split(' ')).limits;
+        let options = arguments.engine(EngineOptions::default());
+        let expected = Limits {
+            memory: 2 << 20,
+            table_elements: 17,
+            handles: 18,
+            transfer: 66 << 10,
+            cpu: Duration::from_secs(3),
+            wall: Some(Duration::from_secs(4)),
+        };
+        assert_eq!(options.scheduling, expected);
+        assert_eq!(options.execution, expected);
+        assert_eq!(options.stack, 65 << 10);
+        let run = arguments.run(&options);
+        assert_eq!((run.limits, run.log_size), (expected, 67 << 10));
+    }
+
+    #[test]
     fn sizes_counts_and_durations_are_checked() {
         assert_eq!(memory("512MiB"), Ok(512 << 20));
         assert_eq!(stack("131072"), Ok(131_072));

@@ -171,9 +171,10 @@ pub fn main() -> ExitCode {
         Err(error) => return refused(&error),
     };
     let output = Output::new(arguments.json, arguments.verbose);
-    // A worker's log is set up by its configuration.
-    if !matches!(arguments.command, Command::Worker(_)) {
-        output.start_journal();
+    match arguments.command {
+        // Its log is set up by its configuration.
+        Command::Worker(_) => task_runtime::worker::share_heap(),
+        _ => output.start_journal(),
     }
     let outcome = runtime().and_then(|runtime| runtime.block_on(dispatch(arguments, &output)));
     let status = outcome.unwrap_or_else(|error| {

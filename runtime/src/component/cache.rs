@@ -23,7 +23,7 @@ const GENERATION: &str = concat!("48-3-", env!("CARGO_PKG_VERSION"));
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The file cannot be read.
-    #[error("{path}: {error}")]
+    #[error("{path}: {error}; check its name and permissions")]
     Read {
         /// The component's file.
         path: PathBuf,

@@ -2,6 +2,7 @@
 
 use super::cache::CacheError;
 use super::compiler;
+use super::manifest::Manifest;
 use std::path::Path;
 use wit_parser::decoding::{DecodedWasm, decode};
 use wit_parser::{Resolve, WorldItem, WorldKey};
@@ -26,11 +27,24 @@ pub struct Import {
 
 /// Reads the imports and exports of the component in a file.
 pub fn inspect(path: &Path) -> Result<Interface, CacheError> {
-    let bytes = std::fs::read(path).map_err(|error| CacheError::Read {
+    interface(path, &read(path)?)
+}
+
+/// The same with its manifest, both of the same bytes.
+pub fn inspect_with_manifest(path: &Path) -> Result<(Interface, Manifest), CacheError> {
+    let bytes = read(path)?;
+    Ok((interface(path, &bytes)?, Manifest::of_bytes(path, &bytes)?))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CacheError> {
+    std::fs::read(path).map_err(|error| CacheError::Read {
         path: path.to_owned(),
         error,
-    })?;
-    inspect_bytes(&bytes).map_err(|reason| CacheError::Invalid {
+    })
+}
+
+fn interface(path: &Path, bytes: &[u8]) -> Result<Interface, CacheError> {
+    inspect_bytes(bytes).map_err(|reason| CacheError::Invalid {
         path: path.to_owned(),
         reason,
     })

@@ -1,6 +1,7 @@
 //! What one component instance may use, and how a limit that it reaches is told.
 
 use super::engine::Running;
+use nix::time::ClockId;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use wasmtime::ResourceLimiter;
@@ -22,7 +23,7 @@ pub struct Limits {
     pub handles: usize,
     /// Bytes that one call may pass from the guest to the host: arguments of a host call, the answer of an export.
     pub transfer: usize,
-    /// Time that guest code may take in one call. Time in host calls does not count.
+    /// Processor time that guest code may take in one call. Neither time in host calls counts, nor time in which others have the processor.
     pub cpu: Duration,
     /// Time that one call may take in all, with everything that it waits for; none where a build may take its days.
     pub wall: Option<Duration>,
@@ -133,11 +134,37 @@ pub struct Meter {
     /// Guest time of this call.
     spent: Duration,
     /// When guest code last began to run; none while the host does something.
-    since: Option<Instant>,
+    since: Option<Since>,
+    /// Whether this call has gone on for a tick, so that its processor time is worth asking for.
+    is_long: bool,
     /// Guest time that this call may take.
     budget: Duration,
     abort: Option<CancellationToken>,
     _running: Running,
+}
+
+/// When guest code began to run.
+enum Since {
+    /// By the clock: most calls end within microseconds, in which asking the kernel would be a good part.
+    Clock(Instant),
+    /// By the processor time of this thread. Between host calls a guest stays in one.
+    Processor(Duration),
+}
+
+impl Since {
+    fn elapsed(&self) -> Duration {
+        match self {
+            // What took longer was asked for at a tick, or waited for the processor.
+            Self::Clock(since) => since.elapsed().min(2 * TICK),
+            Self::Processor(since) => processor_time().saturating_sub(*since),
+        }
+    }
+}
+
+/// Processor time of this thread.
+fn processor_time() -> Duration {
+    let now = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
+    Duration::from(now.expect("every thread has such a clock"))
 }
 
 /// What all memories of an instance, or all its tables, have together.
@@ -182,6 +209,7 @@ impl Meter {
             tables: Sum::default(),
             spent: Duration::ZERO,
             since: None,
+            is_long: false,
             budget: limits.cpu,
             abort: None,
             _running: running,
@@ -192,6 +220,7 @@ impl Meter {
     pub fn begin_call(&mut self) {
         self.spent = Duration::ZERO;
         self.since = None;
+        self.is_long = false;
         self.budget = self.limits.cpu;
     }
 
@@ -222,7 +251,10 @@ impl Meter {
 
     /// Guest code begins to run, or goes on after the host has done something for it.
     pub(super) fn enter_guest(&mut self) {
-        self.since = Some(Instant::now());
+        self.since = Some(match self.is_long {
+            false => Since::Clock(Instant::now()),
+            true => Since::Processor(processor_time()),
+        });
     }
 
     /// The host does something for it, or has its answer.
@@ -234,6 +266,7 @@ impl Meter {
 
     /// An error once the call has used up its time. It is asked at each tick, in the host.
     pub(super) fn check_time(&mut self) -> wasmtime::Result<()> {
+        self.is_long = true;
         let abort = self.abort.as_ref();
         let aborted = abort.is_some_and(CancellationToken::is_cancelled);
         if aborted {

@@ -19,7 +19,7 @@ pub use apart::{CompilerProcess, compiler_main_if_called};
 pub use cache::{CacheError, ComponentCache, LoadedComponent};
 pub(crate) use engine::limit_reached;
 pub use engine::{Engine, EngineError, EngineOptions};
-pub use inspect::{Import, Interface, inspect};
+pub use inspect::{Import, Interface, inspect, inspect_with_manifest};
 pub use limits::{Aborted, LimitReached, Limits, Meter, Metered};
 pub use manifest::{Manifest, Needs};
 pub use registry::{Registry, RegistryError};

@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// A directory cannot be read.
-    #[error("task directory {path}: {error}")]
+    #[error("task directory {path}: {error}; name a directory of components that can be read")]
     Directory {
         /// The directory.
         path: PathBuf,

@@ -5,6 +5,10 @@ use super::native_code;
 use super::{
     ComponentCache, Engine, EngineOptions, LimitReached, Limits, Meter, Metered, limit_reached,
 };
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use wasmtime::component::Linker;
 
@@ -140,6 +144,56 @@ async fn an_endless_start_ends() {
             (br_if 0 (i32.lt_u (local.get $times) (i32.const 1000)))))
         (start $start)";
     refused_for(&component(&[(patient, 3), (looping, 1)]), &limit).await;
+}
+
+/// A busy machine must not eat an honest guest's time: the guest has a tenth of a processor here, and the time that it needs.
+#[tokio::test]
+async fn time_in_which_others_have_the_processor_is_not_the_guests() {
+    let busy = "(func $start (local $times i64)
+        (loop
+            (local.set $times (i64.add (local.get $times) (i64.const 1)))
+            (br_if 0 (i64.lt_u (local.get $times) (i64.const 30000000)))))
+        (start $start)";
+    let text = component(&[(busy, 1)]);
+    let crowd = Crowd::on_one_processor(20);
+    let begun = std::time::Instant::now();
+    assert_eq!(instantiate(&text, None).await, Ok(()));
+    let elapsed = begun.elapsed();
+    drop(crowd);
+    assert!(
+        elapsed > LIMITS.cpu,
+        "a limit by the clock would hold, too: {elapsed:?}"
+    );
+}
+
+/// Threads that do nothing, on the processor that this thread may use.
+struct Crowd(Arc<AtomicBool>, Vec<std::thread::JoinHandle<()>>);
+
+impl Crowd {
+    fn on_one_processor(size: usize) -> Self {
+        let mut one = CpuSet::new();
+        let mine = sched_getaffinity(Pid::from_raw(0)).expect("it can be asked");
+        let place = (0..CpuSet::count()).find(|&place| mine.is_set(place) == Ok(true));
+        one.set(place.expect("this runs somewhere"))
+            .expect("a place");
+        sched_setaffinity(Pid::from_raw(0), &one).expect("a part of what was allowed");
+        let stop = Arc::new(AtomicBool::new(false));
+        let idler = || {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || while !stop.load(Ordering::Relaxed) {})
+        };
+        let idlers = (0..size).map(|_| idler()).collect();
+        Self(stop, idlers)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        for idler in self.1.drain(..) {
+            idler.join().expect("it only idles");
+        }
+    }
 }
 
 #[tokio::test]

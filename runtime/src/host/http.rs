@@ -119,23 +119,6 @@ fn copy_keyring(path: &Path, target: &mut File, at_most: u64) -> Result<(), Stri
     Ok(())
 }
 
-async fn fetch(
-    downloads: &dyn Downloads,
-    url: &str,
-    into: &DirectoryHandle,
-    target: &str,
-    at_most: u64,
-    abort: &Abort,
-) -> Result<(), Fault> {
-    let mut file = into.create_file(target, 0o644)?;
-    tokio::select! {
-        fetched = downloads.fetch(url, &mut file, at_most) => {
-            fetched.map_err(|error| Fault::new("download", error.to_string()))
-        }
-        () = abort.cancelled() => Err(Fault::new("aborted", format!("{url}: aborted"))),
-    }
-}
-
 /// Fetches all of it or nothing: the component is told of a failure, and half a file must not stay.
 async fn fetch_whole(
     downloads: &dyn Downloads,
@@ -145,7 +128,13 @@ async fn fetch_whole(
     at_most: u64,
     abort: &Abort,
 ) -> Result<(), Fault> {
-    let fetched = fetch(downloads, url, into, target, at_most, abort).await;
+    let mut file = into.create_file(target, 0o644)?;
+    let fetched = tokio::select! {
+        fetched = downloads.fetch(url, &mut file, at_most) => {
+            fetched.map_err(|error| Fault::new("download", error.to_string()))
+        }
+        () = abort.cancelled() => Err(Fault::new("aborted", format!("{url}: aborted"))),
+    };
     if fetched.is_err() {
         let _ = into.remove_file(target);
     }

@@ -458,3 +458,26 @@ fn aborted(stage: Stage) -> Stopped {
         reason: Some("the task was aborted".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_log_is_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = TaskLogs::new(directory.path(), 1 << 20);
+        for name in ["b.log", "a.log", "link.log"] {
+            logs.append(name, name).unwrap();
+        }
+        for name in ["a.log", "link.log"] {
+            std::fs::remove_file(directory.path().join(name)).unwrap();
+        }
+        let fifo = directory.path().join("a.log");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", directory.path().join("link.log")).unwrap();
+        let files = log_files(&logs).unwrap();
+        let names: Vec<_> = files.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(names, ["b.log"]);
+    }
+}

@@ -36,12 +36,15 @@ pub struct Configuration {
     pub activation_token: Option<String>,
 }
 
+/// The least that a configuration says.
+const EXAMPLE: &str = "[General]\napi-url = https://debusine.example.org/api";
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationError {
     /// None of the directories exists.
     #[error(
-        "no configuration: none of {} is a directory; make one, with a config.ini that names the server:\n[General]\napi-url = https://debusine.example.org/api",
+        "no configuration: none of {} is a directory; make one, with a config.ini that names the server:\n{EXAMPLE}",
         shown(.0)
     )]
     Missing(Vec<PathBuf>),
@@ -173,7 +176,15 @@ impl Configuration {
 }
 
 fn parse(path: &Path) -> Result<IniFile, ConfigurationError> {
-    let text = fs::read_to_string(path).map_err(|error| ConfigurationError::File {
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let text = fs::read_to_string(path);
+    if text.as_ref().is_err_and(missing) {
+        return Err(ConfigurationError::Content {
+            path: path.to_owned(),
+            reason: format!("it is not there; make it, it names the server:\n{EXAMPLE}"),
+        });
+    }
+    let text = text.map_err(|error| ConfigurationError::File {
         path: path.to_owned(),
         error,
     })?;

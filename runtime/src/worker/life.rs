@@ -138,7 +138,6 @@ struct Present<'a> {
 impl Worker {
     /// Lives until it is asked to stop, or until `stop` is dropped.
     pub async fn run(self, mut stop: watch::Receiver<Stop>) {
-        memory::share();
         let (heard, mut listening) = watch::channel(Heard::default());
         let renew = Arc::new(Notify::new());
         let connection = Connection {

@@ -3,11 +3,12 @@
 use std::fs;
 use std::ops::Range;
 
-/// From now on new threads share a heap. What is left of one that had its own, as those have that compile tasks, is in nobody's way and of no
-/// use to anybody; it was 10 MiB, for as long as the worker lived.
-pub fn share() {
+/// From now on new threads share a heap. What is left of one that had its own, as those have that did much, is in nobody's way and of no use to
+/// anybody, for as long as the worker lives. To be called before there is a second thread.
+pub fn share_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt(3) takes no pointers, and may be called at any time; a heap that some thread has by then stays as it is.
+    // SAFETY: mallopt(3) takes no pointers. Beside allocations of other threads it would not be safe; this is called at the program's start, and if
+    // there were such threads, all that this one changes is a number that they read.
     unsafe {
         nix::libc::mallopt(nix::libc::M_ARENA_MAX, 1);
     }
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn the_program_goes_on_after_giving_back() {
         assert!(!code_of_this_program().is_empty());
-        share();
+        share_heap();
         give_back();
         assert_eq!(code_of("", "/usr/bin/true"), Vec::<Range<usize>>::new());
     }

@@ -21,6 +21,7 @@ mod work_request;
 pub use description::Description;
 pub use dispatch::{Dispatch, Environments};
 pub use life::{Rhythm, Stop, Worker};
+pub use memory::share_heap;
 pub use metrics::Metrics;
 pub use operator::{CurrentWork, Operator, Status};
 pub use spool::{Owner, Spool, SpoolError, kept_aside};

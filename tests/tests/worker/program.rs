@@ -99,6 +99,7 @@ async fn good() -> Result<()> {
     ensure!(checked.status == Some(0), "{:?}", checked.status);
     let asked: Vec<_> = server.state().requests.iter().map(|it| it.line()).collect();
     ensure!(asked == ["GET /api/1.0/whoami/"], "{asked:?}");
+    ensure!(!worker.place("spool").exists(), "it was only looked at");
 
     // Without a token there is nobody to be known, and nobody is registered.
     worker.remove_token()?;
@@ -127,7 +128,7 @@ async fn bad_files() -> Result<()> {
     fs::remove_file(worker.place("configuration/config.ini"))?;
     check(&worker)
         .await?
-        .is_bad("configuration", "config.ini")?;
+        .is_bad("configuration", "config.ini: it is not there; make it")?;
     fs::remove_file(worker.place("tasks/noop.wasm"))?;
     fs::remove_file(worker.place("tasks/scripted.wasm"))?;
     check(&worker).await?.is_bad("tasks", "--tasks")

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use task_runtime::artifacts::debusine::{Patience, Server, ServerError};
+use task_runtime::worker::Spool;
 use task_runtime::worker::configuration::Configuration;
-use task_runtime::worker::{Owner, Spool, SpoolError};
 use tokio::time::timeout;
 
 /// How long the server is waited for.
@@ -166,11 +166,14 @@ fn tasks(places: &Places) -> Result<String, String> {
     Ok(names.join(", "))
 }
 
+/// Looks without leaving anything: who asks may be another user than the one the worker will be.
 fn room(spool: &Path) -> Result<String, String> {
-    let opened = Spool::open(spool, Owner::new("", ""));
-    match opened.and_then(|spool| spool.check()) {
-        Ok(()) => Ok(spool.display().to_string()),
-        Err(SpoolError::InUse(_)) => Ok(format!("{}: in use by a running worker", spool.display())),
+    let shown = spool.display();
+    if Spool::is_in_use(spool) {
+        return Ok(format!("{shown}: in use by a running worker"));
+    }
+    match Spool::check_room(spool) {
+        Ok(()) => Ok(shown.to_string()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -16,6 +16,18 @@ mod aside;
 mod delivery;
 mod journal;
 mod store;
+fn has_room(directory: &Path) -> Result<(), SpoolError> {
+    let write = || {
+        let mut file = tempfile::tempfile_in(directory)?;
+        file.write_all(&[0; 64 << 10])
+    };
+    write().map_err(|error| SpoolError::Disk {
+        path: directory.to_owned(),
+        doing: "writing to it",
+        error,
+    })
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -124,15 +136,14 @@ impl Spool {
 
     /// Whether it can keep anything: work whose result could not be kept is not taken.
     pub fn check(&self) -> Result<(), SpoolError> {
-        let write = || {
-            let mut file = tempfile::tempfile_in(&self.directory)?;
-            file.write_all(&[0; 64 << 10])
-        };
-        write().map_err(|error| SpoolError::Disk {
-            path: self.directory.clone(),
-            doing: "writing to it",
-            error,
-        })
+        has_room(&self.directory)
+    }
+
+    /// Whether there is room for results in a directory, or, if that is still to be made, where it would be. Nothing is left there.
+    pub fn check_room(directory: &Path) -> Result<(), SpoolError> {
+        let is_there = |path: &&Path| path.symlink_metadata().is_ok();
+        let place = directory.ancestors().find(is_there);
+        has_room(place.unwrap_or(Path::new(".")))
     }
 
     /// A place for a work request that is about to run. What an earlier run of it left is gone.
