@@ -31,7 +31,7 @@ pub struct LimitArguments {
     /// 64MiB to run]
     #[arg(long, value_name = "SIZE", env = "TASK_RUNTIME_GUEST_OUTPUT", hide_env = true, value_parser = output, global = true, hide_short_help = true)]
     guest_output: Option<usize>,
-    /// Time that it may compute in one call; what the host does for it, and what it waits for, does not count [env:
+    /// Processor time that it may take in one call; what the host does for it does not count [env:
     /// TASK_RUNTIME_GUEST_CPU; default: 5s to answer a scheduler, 5min to run]
     #[arg(long, value_name = "DURATION", env = "TASK_RUNTIME_GUEST_CPU", hide_env = true, value_parser = duration, global = true, hide_short_help = true)]
     guest_cpu: Option<Duration>,

@@ -2,6 +2,9 @@
 
 use crate::machine::{Answer, Machine};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::Duration;
 
 const WORKERS: &str = r#"{"name": "one", "metadata": {"system:worker_type": "external", "noop:version": 1}}
 
@@ -48,6 +51,34 @@ fn every_task_has_a_line_with_its_workers() {
         "1",
     ];
     assert_eq!(lines(&machine.ask_with_input(&streamed, tasks)), expected);
+}
+
+/// Whoever feeds it a queue has each answer before the next task.
+#[test]
+fn answers_come_while_tasks_are_still_being_written() {
+    let Some(machine) = Machine::with_task("noop") else {
+        return;
+    };
+    machine.write("workers.jsonl", WORKERS);
+    let mut command = machine.command(&["match", "--tasks", "-", "--workers", "workers.jsonl"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let (sender, answers) = std::sync::mpsc::channel();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let reading = std::thread::spawn(move || {
+        for line in output.lines() {
+            sender.send(line.unwrap()).unwrap();
+        }
+    });
+    let mut input = child.stdin.take().unwrap();
+    for id in 1..=3 {
+        writeln!(input, "{{\"id\": {id}, \"task\": \"noop\"}}").unwrap();
+        let answer = answers.recv_timeout(Duration::from_secs(60)).unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer, json!({"task": id, "workers": ["one", "three"]}));
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    reading.join().unwrap();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Components as the host meets them: the built tasks, and files that are no usable components.
 
+mod scheduler;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::fs;
@@ -13,7 +15,6 @@ use task_runtime::component::{
 use task_runtime::host::{
     HostState, Linkers, Machine, Purpose, TaskComponent, TaskInstance, objections,
 };
-use task_runtime::scheduler::{Refusal, Scheduler, Task};
 use task_runtime_tests::fixtures::{Bench, cache, task_directories};
 use tempfile::TempDir;
 
@@ -776,98 +777,5 @@ fn each_released_version_of_the_contract_has_a_sample_component() -> Result<()> 
             assert!(name.ends_with(&format!("@{version}")), "{version}: {name}");
         }
     }
-    Ok(())
-}
-
-fn scheduler(processors: usize) -> Result<Scheduler> {
-    let engine = Engine::new()?;
-    let linkers = Arc::new(Linkers::new(&engine)?);
-    let registry = Registry::open(engine, cache(), &task_directories())?;
-    Ok(Scheduler::new(
-        registry,
-        linkers,
-        Arc::new(Machine::default()),
-        processors,
-    ))
-}
-
-#[tokio::test]
-async fn a_scheduler_answers_as_single_calls_do() -> Result<()> {
-    let mut scheduler = scheduler(2)?;
-    let bench = Bench::new()?;
-    let worker = |number: usize| {
-        let metadata = json!({
-            "system:worker_type": "external",
-            "system:architectures": if number.is_multiple_of(3) { json!(["arm64"]) } else { json!(["amd64"]) },
-            "system:ram_in_bytes": number,
-            "noop:version": if number.is_multiple_of(5) { 2 } else { 1 },
-            "sbuild:version": 1,
-            "sbuild:available": !number.is_multiple_of(4),
-            "executor:unshare:available": true,
-        });
-        metadata.as_object().cloned().unwrap_or_default()
-    };
-    let sbuild = |number: usize| json!({"input": {"source_artifact": number}, "host_architecture": "amd64", "environment": 2});
-    let mut tasks: Vec<Task> = (1..40)
-        .map(|number| Task {
-            name: "SBuild".to_owned(),
-            data: sbuild(number).to_string(),
-            dynamic_data: None,
-        })
-        .collect();
-    tasks.push(Task {
-        name: "noop".to_owned(),
-        data: "{}".to_owned(),
-        dynamic_data: None,
-    });
-    for range in [0..90, 90..91, 91..200] {
-        for number in range {
-            scheduler.add_worker(worker(number));
-        }
-        let answers = scheduler.ask(&tasks);
-        for (task, answer) in tasks.iter().zip(answers).skip(37) {
-            let row = answer?;
-            let eligible: Vec<usize> = row.workers(scheduler.farm()).collect();
-            let mut single = bench.instance(&task.name.to_lowercase()).await?;
-            let data = serde_json::from_str(&task.data)?;
-            single
-                .configure(&data, None, None)
-                .await?
-                .expect("valid data");
-            for number in 0..scheduler.farm().workers().len() {
-                let metadata = Value::Object(worker(number)).to_string();
-                let expected = single.can_run_on(&metadata).await?;
-                assert_eq!(
-                    eligible.contains(&number),
-                    expected,
-                    "{} {number}",
-                    task.name
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn a_scheduler_refuses_what_has_no_answer_and_answers_the_rest() -> Result<()> {
-    let mut scheduler = scheduler(1)?;
-    scheduler.add_worker(serde_json::Map::new());
-    let task = |name: &str, data: &str| Task {
-        name: name.to_owned(),
-        data: data.to_owned(),
-        dynamic_data: None,
-    };
-    let tasks = [
-        task("nobody", "{}"),
-        task("noop", "{\"result\": []}"),
-        task("noop", "{}"),
-        task("scripted", "{\"nonsense"),
-    ];
-    let answers = scheduler.ask(&tasks);
-    assert!(matches!(answers[0], Err(Refusal::Registry(_))));
-    assert!(matches!(answers[1], Err(Refusal::Configuration { .. })));
-    assert!(answers[2].is_ok());
-    assert!(answers[3].is_err());
     Ok(())
 }
