@@ -9,4 +9,6 @@ pub mod executor;
 pub mod host;
 pub mod lifecycle;
 pub mod scheduler;
+#[cfg(test)]
+mod testing;
 pub mod worker;

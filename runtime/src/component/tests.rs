@@ -5,6 +5,7 @@ use super::native_code;
 use super::{
     ComponentCache, Engine, EngineOptions, LimitReached, Limits, Meter, Metered, limit_reached,
 };
+use crate::testing::Journal;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use std::sync::Arc;
@@ -223,8 +224,14 @@ async fn a_pool_that_cannot_be_had_is_done_without() {
         pool: Some(1 << 20),
         ..EngineOptions::FEW
     };
+    let journal = Journal::begin();
     let engine = Engine::with(options).expect("it does without");
     assert_eq!(engine.options().pool, None);
+    let warnings = journal.warnings();
+    assert!(
+        matches!(&*warnings, [warning] if warning.contains("no pool for 1048576 instances")),
+        "{warnings:?}"
+    );
 }
 
 /// Threads of this process that tick.

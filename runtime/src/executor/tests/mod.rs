@@ -18,6 +18,7 @@ mod transfer;
 mod world;
 
 use super::{Abort, Command, Commands, ExecutorError, Exit, HostCommands, Sink, Stderr};
+use crate::testing::Journal;
 use std::ffi::OsString;
 use std::io;
 use std::pin::Pin;
@@ -127,45 +128,6 @@ impl AsyncWrite for Meter {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-/// What is logged on this thread as long as it lives.
-struct Journal {
-    text: Arc<Mutex<Vec<u8>>>,
-    _listening: tracing::subscriber::DefaultGuard,
-}
-
-impl Journal {
-    fn begin() -> Self {
-        struct Page(Arc<Mutex<Vec<u8>>>);
-        impl io::Write for Page {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().unwrap().extend(bytes);
-                Ok(bytes.len())
-            }
-
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let text = Arc::<Mutex<Vec<u8>>>::default();
-        let page = Arc::clone(&text);
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || Page(Arc::clone(&page)))
-            .finish();
-        Self {
-            text,
-            _listening: tracing::subscriber::set_default(subscriber),
-        }
-    }
-
-    /// The warnings so far.
-    fn warnings(&self) -> Vec<String> {
-        let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
-        let warnings = text.lines().filter(|line| line.contains(" WARN "));
-        warnings.map(str::to_owned).collect()
     }
 }
 
